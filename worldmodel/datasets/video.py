@@ -272,8 +272,9 @@ class VideoReader:
         Raises:
             ValueError: an index outside the file, or a frame that cannot be decoded.
         """
-        wanted = np.arange(int(indices), int(indices) + count) if count is not None else np.atleast_1d(indices)
-        wanted = np.asarray(wanted, dtype=np.int64)
+        wanted = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+        if count is not None:
+            wanted = np.arange(wanted[0], wanted[0] + count)
         bad = wanted[(wanted < 0) | (wanted >= len(self))]
         if len(bad):
             raise ValueError(f"{self.path}: frame {bad[0]} asked for, the file has frames 0..{len(self) - 1}")
@@ -310,7 +311,7 @@ class VideoReader:
 
     def _seek(self, index: int) -> None:
         """Make ``_decoded`` begin at or before ``index``."""
-        for key in reversed([k for k in self._keys if k <= index][-3:] + [0]):
+        for key in (*reversed([k for k in self._keys if k <= index][-3:]), 0):
             self._container.seek(self._pts[key], stream=self._stream, backward=True)
             self._decoded = self._decode()
             first = next(self._decoded, None)
