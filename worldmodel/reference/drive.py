@@ -1,0 +1,131 @@
+"""Drives of the reference world from start to end: frames, motion, tags and scalar truth.
+
+A drive is a pure function of its options, camera and time step; a longer drive begins with the frames of a shorter
+one. Knows nothing of files. Shapes: T frames; H, W pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.motion import VehicleState, drive, ego_motion
+from worldmodel.reference.drivers import Driver
+from worldmodel.reference.options import DriveOptions
+from worldmodel.reference.simulation import Simulation, as_columns
+from worldmodel.types import VOCABULARY, Camera, Clip, Controls, EgoMotion, FloatArray, FrameArray, Tags
+
+_CHANNELS = list(VOCABULARY)
+_EVENTS = VOCABULARY["event"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceDrive:
+    """A drive and its truth.
+
+    Attributes:
+        options: it was made from.
+        frames: ``(T, H, W, 3)`` uint8.
+        t_s: ``(T,)``.
+        poses: ``(T, 3)`` x_m, y_m, heading_rad of the ground point under the camera.
+        motion: ``(T,)`` from frame t to t+1; the last row is NaN.
+        controls: ``(T,)`` what the driver said at each frame.
+        tags: ``(T,)``.
+        columns: named ``(T,)`` scalar truth.
+        camera: of the frames.
+    """
+
+    options: DriveOptions
+    frames: FrameArray
+    t_s: NDArray[np.float64]
+    poses: FloatArray
+    motion: EgoMotion
+    controls: Controls
+    tags: Tags
+    columns: dict[str, NDArray]
+    camera: Camera
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def clip(self) -> Clip:
+        """The drive as a ``Clip``, every pixel valid."""
+        valid = np.ones(self.frames.shape[1:3], dtype=bool)
+        return Clip(self.frames, self.t_s, self.motion, self.tags, self.camera, valid)
+
+
+def render_drive(
+    options: DriveOptions,
+    n_frames: int,
+    *,
+    camera: Camera | None = None,
+    dt_s: float = 0.1,
+    truth: bool = False,
+) -> ReferenceDrive:
+    """Drive ``options`` for ``n_frames`` and return what the camera saw.
+
+    Args:
+        options: of the drive.
+        n_frames: at least 1.
+        camera: by default the canonical one of 128×256, 1.4 m high.
+        dt_s: seconds per frame.
+        truth: whether to render depth, flow and ids too.
+
+    Raises:
+        ValueError: impossible options, camera, length or time step.
+    """
+    if n_frames < 1:
+        raise ValueError(f"render_drive.n_frames: expected at least 1, got {n_frames!r}")
+    if truth:
+        raise NotImplementedError("dense truth is not rendered yet")
+    camera = canonical_camera(128, 256, height_m=1.4) if camera is None else camera
+    world, driver = start_drive(options, camera=camera, dt_s=dt_s)
+    state = VehicleState(np.float64(world.situation().speed_mps), world.line.curvature_at(0.0))
+    frames, rows, poses, said = [], [], [], []
+    for index in range(n_frames):
+        frames.append(world.render())
+        rows.append(world.truth())
+        poses.append(world.pose)
+        controls = driver.controls(world.situation(), dt_s)
+        said.append(controls)
+        if index + 1 < n_frames:
+            state, motion = drive(state, controls, dt_s)
+            world.step(motion)
+    t_s = dt_s * np.arange(n_frames)
+    columns = as_columns(rows)
+    accel = np.array([float(c.accel_mps2) for c in said])
+    curvature = np.array([float(c.curvature_1pm) for c in said])
+    return ReferenceDrive(
+        options=options,
+        frames=np.stack(frames),
+        t_s=t_s,
+        poses=np.stack(poses),
+        motion=ego_motion(np.stack(poses), t_s),
+        controls=Controls(accel, curvature),
+        tags=frame_tags(options, columns),
+        columns=columns,
+        camera=camera,
+    )
+
+
+def start_drive(options: DriveOptions, *, camera: Camera, dt_s: float) -> tuple[Simulation, Driver]:
+    """The world at the first frame, and the ego's driver in its place."""
+    world = Simulation(options, camera=camera, dt_s=dt_s)
+    driver = Driver(options.seed, options.ego, world.road, world.line)
+    world.place_ego(driver.start_d_m, driver.start_speed_mps)
+    return world, driver
+
+
+def frame_tags(options: DriveOptions, columns: dict[str, NDArray]) -> Tags:
+    """Tags ``(T,)`` of a drive; the event channel follows the truth: a contact, off the road, or what was asked for."""
+    codes = np.repeat(options.tags.codes[None], len(columns["collision"]), axis=0)
+    event = np.full(len(codes), _EVENTS.index("none"))
+    if "event" in columns:
+        event = columns["event"].copy()
+    event[columns["off_road"]] = _EVENTS.index("off_road")
+    event[columns["collision"]] = _EVENTS.index("collision")
+    codes[:, _CHANNELS.index("event")] = event
+    return Tags(codes, options.caption)

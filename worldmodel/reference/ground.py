@@ -1,0 +1,199 @@
+"""The ground, shaded pixel by pixel: asphalt, markings, verge, snow and light, exactly filtered.
+
+Every ground pixel is projected into road coordinates (s, d) and its footprint on the ground is known, so the cover of
+each material comes from prefix sums over d (solid lines) and s (dashes) and needs no supersampling: lines thin out
+towards the horizon instead of flickering. Grain comes from an atlas filtered for the same footprint.
+
+Shapes: G = (rows below the horizon, W) ground pixels; M materials of ``road``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.reference import road as road_module
+from worldmodel.reference import textures
+from worldmodel.reference.centreline import BEGIN_M, STEP_M, Centreline
+from worldmodel.reference.light import Light, colour
+from worldmodel.reference.road import COVER_HALF_M, COVER_STEP_M, Road
+from worldmodel.reference.streams import stream
+from worldmodel.reference.view import Rays
+from worldmodel.types import FloatArray
+
+_BEHIND_M, _AHEAD_M = 80.0, 900.0
+_F = np.float32
+
+
+@dataclasses.dataclass(frozen=True)
+class RoadPixels:
+    """Road coordinates of the ground pixels, each ``G``: s relative to ``s0_m``, d, and their footprints."""
+
+    s0_m: float
+    s_m: NDArray[np.float32]
+    d_m: NDArray[np.float32]
+    span_s_m: NDArray[np.float32]
+    span_d_m: NDArray[np.float32]
+
+
+class Ground:
+    """Shades the ground of one drive."""
+
+    def __init__(self, seed: int, centreline: Centreline, road: Road, light: Light) -> None:
+        rng = stream(seed, "ground", road.kind)
+        self._line, self._road, self._light = centreline, road, light
+        table = road.cover_table()
+        self._cover = table.reshape(-1, table.shape[-1])
+        self._row_length = table.shape[1]
+        self._atlas = textures.atlas(int(rng.integers(0, 3)))
+        self._broad = textures.broad(int(rng.integers(0, 3)))
+        self._seed = seed
+        tone = rng.uniform(72, 118)
+        grass = colour(*(np.array([84, 116, 48]) + rng.uniform(-1, 1, 3) * (26, 18, 14)))
+        palette = np.zeros((8, 3), np.float32)
+        palette[road_module.ASPHALT] = tone * colour(1.0, 1.0, 1.02)
+        palette[road_module.VERGE] = grass
+        palette[road_module.GRAVEL] = colour(146, 134, 112)
+        palette[road_module.PAVING] = colour(150, 147, 140) * rng.uniform(0.85, 1.1)
+        palette[[road_module.WHITE, road_module.DASH_WHITE]] = colour(232, 232, 226)
+        palette[[road_module.YELLOW, road_module.DASH_YELLOW]] = colour(236, 184, 42)
+        if light.wet:
+            palette[road_module.ASPHALT] *= 1 - 0.34 * light.wet
+            palette[[road_module.GRAVEL, road_module.PAVING]] *= 1 - 0.25 * light.wet
+        self._palette = palette
+        self._grain = rng.uniform(0.13, 0.2) / 36
+        self._hue = colour(0.5, 0.12, -0.1) * _F(rng.uniform(0.4, 1.0) / 128)
+        self._variants: dict[int, NDArray[np.int32]] = {}
+        self._level_cache: tuple[int, NDArray[np.float32]] | None = None
+
+    def locate(self, rays: Rays, pose: FloatArray, s_ego_m: float) -> RoadPixels:
+        """Project every ground pixel into road coordinates, for an ego at ``pose`` whose own s is ``s_ego_m``."""
+        line = self._line
+        first = int((s_ego_m - _BEHIND_M - BEGIN_M) / STEP_M)
+        last = int((s_ego_m + _AHEAD_M - BEGIN_M) / STEP_M)
+        first = max(first, 0)
+        cos, sin = math.cos(pose[2]), math.sin(pose[2])
+        table = line.table
+        rx, ry = table.x_m[first:last] - pose[0], table.y_m[first:last] - pose[1]
+        lx, ly = (cos * rx + sin * ry).astype(_F), (-sin * rx + cos * ry).astype(_F)
+        turn = table.heading_rad[first:last] - pose[2]
+        lc, ls = np.cos(turn).astype(_F), np.sin(turn).astype(_F)
+        lk = table.curvature_1pm[first:last].astype(_F)
+        s0 = BEGIN_M + STEP_M * first
+        x, y = rays.x_m, rays.y_m
+        column = ((_F(cos) * x - _F(sin) * y) + _F(pose[0] - line.guess_x0_m)) * _F(1 / 8)
+        column = np.clip(column, 0, len(line.guess) - 1).astype(np.int32)
+        cell = ((_F(sin) * x + _F(cos) * y) + _F(pose[1]) - line.guess_y0_m[column]) * _F(1 / 8)
+        cell = np.clip(cell, 0, line.guess.shape[1] - 1).astype(np.int32)
+        s = line.guess.ravel()[column * line.guess.shape[1] + cell] - _F(s0)
+        top = len(lx) - 1
+        i = np.clip(s * _F(1 / STEP_M), 0, top).astype(np.int32)
+        along = lat = c = n = x
+        for attempt in range(3):
+            c, n = lc[i], ls[i]
+            dx, dy = x - lx[i], y - ly[i]
+            along, lat = dx * c + dy * n, dy * c - dx * n
+            along = along / np.maximum(1 - lk[i] * lat, _F(0.25))
+            if attempt < 2:
+                i = np.clip(np.rint(along * _F(1 / STEP_M)) + i, 0, top).astype(np.int32)
+        d = lat - _F(0.5) * lk[i] * along * along
+        s = i.astype(_F) * _F(STEP_M) + along
+        # The pixel's parallelogram: one side across the view (0, -across), one along the ray (x, y) * stretch.
+        ax, ay = x * rays.stretch, y * rays.stretch
+        across = rays.across_m
+        us, vs = across * n, ax * c + ay * n
+        ud, vd = across * c, ay * c - ax * n
+        return RoadPixels(s0, s, d, np.sqrt(us * us + vs * vs), np.sqrt(ud * ud + vd * vd))
+
+    def _variant_rows(self, at: RoadPixels) -> NDArray[np.int32]:
+        """Offset into the cover table of every ground pixel."""
+        base = int(at.s0_m // 80.0)
+        count = int((_AHEAD_M + _BEHIND_M) // 80.0) + 3
+        key = base
+        if key not in self._variants:
+            s = 80.0 * (base + np.arange(count)) + 40.0
+            rows = self._road.variant_at(s, self._line.curvature_at(s)).astype(np.int32)
+            self._variants = {key: rows * self._row_length}
+        rows = self._variants[key]
+        index = ((at.s_m + _F(at.s0_m - 80.0 * base)) * _F(1 / 80.0)).astype(np.int32)
+        return rows[np.clip(index, 0, count - 1)]
+
+    def cover(self, at: RoadPixels) -> NDArray[np.float32]:
+        """``(..., M)`` mean cover of every material over every pixel's footprint, dashes included."""
+        half = at.span_d_m * _F(0.5 / COVER_STEP_M)
+        middle = at.d_m * _F(1 / COVER_STEP_M) + _F(COVER_HALF_M / COVER_STEP_M)
+        top = self._row_length - 2
+        low = np.clip(middle - half, 0, top).astype(np.int32)
+        high = np.minimum(np.maximum(np.clip(middle + half, 0, top).astype(np.int32), low) + 1, top + 1)
+        rows = self._variant_rows(at)
+        cover = np.take(self._cover, high + rows, axis=0)
+        cover -= np.take(self._cover, low + rows, axis=0)
+        cover *= (_F(1) / (high - low))[..., None]
+        dashed = cover[..., road_module.DASH_WHITE] + cover[..., road_module.DASH_YELLOW]
+        where = np.flatnonzero(dashed.ravel() > 1e-4)
+        if len(where):
+            flat = cover.reshape(-1, cover.shape[-1])
+            share = self._dash_share(at, where)[:, None]
+            rows_at = flat[where]
+            rows_at[:, 6:] *= share
+            rows_at[:, : road_module.WHITE] *= 1 - rows_at[:, 6:].sum(1, keepdims=True)
+            flat[where] = rows_at
+        return cover
+
+    def _dash_share(self, at: RoadPixels, where: NDArray[np.int64]) -> NDArray[np.float32]:
+        period, length = self._road.dash_period_m, self._road.dash_m
+        offset = at.s0_m - math.floor(at.s0_m / period) * period
+        s = (at.s_m.ravel()[where] + _F(offset)) * _F(1 / period)
+        half = np.maximum(at.span_s_m.ravel()[where], _F(0.02)) * _F(0.5 / period)
+
+        def prefix(phase: NDArray[np.float32]) -> NDArray[np.float32]:
+            whole = np.floor(phase)
+            return whole * _F(length / period) + np.minimum(phase - whole, _F(length / period))
+
+        return (prefix(s + half) - prefix(s - half)) / (2 * half)
+
+    def _grain_at(self, at: RoadPixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        rows, columns = textures.ROWS, textures.COLUMNS
+        level = np.log2(np.maximum(at.span_s_m, _F(1e-3)) * _F(1 / textures.FIRST_FOOTPRINT_M))
+        level += self._dither(level.shape)
+        level = np.clip(level, 0, textures.LEVELS - 1).astype(np.int32)
+        offset = at.s0_m % (textures.TEXEL_M * columns)
+        u = np.mod((at.s_m + _F(offset)) * _F(1 / textures.TEXEL_M), _F(columns))
+        v = np.mod(at.d_m * _F(1 / textures.TEXEL_M), _F(rows)) + (level * textures.PITCH_ROWS).astype(_F)
+        grain = cv2.remap(self._atlas, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        offset = at.s0_m % 1024.0
+        bu, bv = np.mod(at.s_m + _F(offset), _F(1024)), np.mod(at.d_m, _F(512))
+        broad = cv2.remap(self._broad, bu, bv, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        return np.asarray(grain, dtype=np.uint8), np.asarray(broad, dtype=np.uint8)
+
+    def _dither(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if self._level_cache is None or self._level_cache[1].shape != shape:
+            noise = np.random.default_rng(5).random(shape).astype(_F)
+            self._level_cache = (0, noise)
+        return self._level_cache[1]
+
+    def colours(self, at: RoadPixels) -> NDArray[np.float32]:
+        """``(..., 3)`` colours of the bare ground, before light and air."""
+        cover = self.cover(at)
+        grain, broad = self._grain_at(at)
+        fine = grain.astype(_F)
+        fine -= _F(128)
+        wide = broad.astype(_F)
+        wide -= _F(128)
+        asphalt = fine[..., 0] * _F(self._grain) + wide[..., 0] * _F(0.0022) + _F(1)
+        verge = fine[..., 1] * _F(0.0072) + wide[..., 1] * _F(0.0028) + _F(1)
+        grassy = cover[..., road_module.VERGE] * verge
+        wear = np.clip(_F(0.93) + fine[..., 2] * _F(0.006), _F(0.35), _F(1.02))
+        cover[..., road_module.ASPHALT] *= asphalt
+        cover[..., road_module.VERGE] = grassy
+        cover[..., road_module.GRAVEL] *= verge
+        cover[..., road_module.PAVING] *= _F(0.6) + _F(0.4) * asphalt
+        cover[..., road_module.WHITE :] *= wear[..., None]
+        rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette).reshape(*cover.shape[:-1], 3)
+        tint = (grassy * wide[..., 2])[..., None] * (self._hue * _F(34))
+        rgb += tint
+        return rgb

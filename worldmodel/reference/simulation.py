@@ -1,0 +1,162 @@
+"""One row of the reference world, moved step by step: ego, road, traffic, truth and picture.
+
+``drive`` and ``world`` are loops around it. The ego moves by the motion it is given and by nothing else; the body's
+pitch and roll follow from that motion and touch the picture alone. Knows nothing of files, batches or drivers.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from worldmodel.geometry.motion import advance, wrap_angle
+from worldmodel.reference.centreline import Centreline
+from worldmodel.reference.drivers import Situation
+from worldmodel.reference.light import light_of
+from worldmodel.reference.options import DriveOptions
+from worldmodel.reference.renderer import Renderer, Shot
+from worldmodel.reference.road import Road
+from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray
+
+#: Truth says the road's curvature this far ahead of the camera.
+CURVATURE_AHEAD_M = 20.0
+_SUSPENSION_RADPS, _DAMPING = 8.0, 0.55
+_PITCH_PER_MPS2, _ROLL_PER_MPS2 = 0.0032, 0.0038
+
+
+@dataclasses.dataclass
+class _Ego:
+    """The ego's state; plain numbers, so that a copy is a snapshot."""
+
+    pose: FloatArray
+    s_m: float
+    d_m: float
+    speed_mps: float
+    frame: int = 0
+    pitch: tuple[float, float] = (0.0, 0.0)
+    roll: tuple[float, float] = (0.0, 0.0)
+
+
+class Simulation:
+    """A drive's world at one moment.
+
+    Args:
+        options: of the drive, validated.
+        camera: a pinhole with a height; its size is that of the pictures.
+        dt_s: seconds per step.
+
+    Raises:
+        ValueError: impossible options, camera or time step.
+    """
+
+    def __init__(
+        self,
+        options: DriveOptions,
+        *,
+        camera: Camera,
+        dt_s: float = 0.1,
+    ) -> None:
+        self.options = options.validate()
+        if not 0 < dt_s <= 0.5:
+            raise ValueError(f"Simulation.dt_s: expected above 0 and at most 0.5 s, got {dt_s!r}")
+        self.camera, self.dt_s = camera, dt_s
+        self.line = Centreline(options.seed, options.road_kind)
+        self.road = Road.drawn(options.seed, options.road_kind, options.lanes)
+        light = light_of(options.seed, options.weather, options.time_of_day)
+        self._renderer = Renderer(options.seed, camera, self.line, self.road, light)
+        self.place_ego(self.road.lane_centre_m(self.road.lanes - 1), self.road.speed_limit_mps)
+
+    def place_ego(self, d_m: float, speed_mps: float) -> None:
+        """Put the ego at the start of the road, ``d_m`` from its centre line; only before the first step."""
+        self._ego = _Ego(self.line.position(0.0, d_m), 0.0, d_m, speed_mps)
+
+    @property
+    def pose(self) -> FloatArray:
+        """``(3,)`` x_m, y_m, heading_rad of the ground point under the camera."""
+        return self._ego.pose.copy()
+
+    @property
+    def frame(self) -> int:
+        """Steps taken since the start."""
+        return self._ego.frame
+
+    def step(self, motion: EgoMotion) -> None:
+        """Move everything by one step of ``dt_s``; ``motion`` is the ego's, of shape ().
+
+        Raises:
+            ValueError: the motion is unknown or not of a single row.
+        """
+        if motion.shape != () or not bool(motion.is_known):
+            raise ValueError(f"Simulation.step: expected one known motion, got {motion}")
+        ego, dt = self._ego, self.dt_s
+        speed = float(motion.speed_mps)
+        ego.pose = advance(ego.pose, motion, dt)
+        self.line.reach(ego.s_m)
+        s, d = self.line.project(ego.pose[0], ego.pose[1])
+        accel = (speed - ego.speed_mps) / dt
+        ego.pitch = _spring(ego.pitch, _PITCH_PER_MPS2 * max(-9.0, min(5.0, accel)), dt)
+        sideways = speed * float(motion.yaw_rate_radps)
+        ego.roll = _spring(ego.roll, _ROLL_PER_MPS2 * max(-8.0, min(8.0, sideways)), dt)
+        ego.s_m, ego.d_m, ego.speed_mps = float(s), float(d), speed
+        ego.frame += 1
+
+    def render(self) -> FrameArray:
+        """The picture ``(H, W, 3)`` uint8 of this moment."""
+        ego = self._ego
+        attitude = (round(ego.pitch[0], 5), round(ego.roll[0], 5))
+        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame, ego.speed_mps))
+
+    def situation(self) -> Situation:
+        """What an ego driver goes by."""
+        ego = self._ego
+        return Situation(ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps)
+
+    def _heading_error(self) -> float:
+        return float(wrap_angle(self._ego.pose[2] - self.line.heading_at(self._ego.s_m)))
+
+    def truth(self) -> dict[str, Any]:
+        """Scalars true at this moment; names and units in ``docs/reference.md``."""
+        ego, road = self._ego, self.road
+        lane = int(road.lane_at(ego.d_m))
+        return {
+            "lane_offset_m": ego.d_m - road.lane_centre_m(lane),
+            "heading_error_rad": self._heading_error(),
+            "curvature_ahead_1pm": float(self.line.curvature_at(ego.s_m + CURVATURE_AHEAD_M)),
+            "off_road": bool(road.is_off(ego.d_m)),
+            "collision": False,
+            "gap_m": math.nan,
+            "closing_speed_mps": math.nan,
+            "lane_width_m": road.lane_width_m,
+            "lane": lane,
+            "road_offset_m": ego.d_m,
+            "distance_m": ego.s_m,
+            "speed_limit_mps": road.speed_limit_mps,
+        }
+
+    def snapshot(self) -> Any:
+        """Everything that changes, to be given back to ``restore``."""
+        return copy.deepcopy(self._ego)
+
+    def restore(self, snapshot: Any) -> None:
+        """Return to a snapshot of this simulation."""
+        self._ego = copy.deepcopy(snapshot)
+
+
+def _spring(state: tuple[float, float], target: float, dt_s: float) -> tuple[float, float]:
+    """A damped spring (value, rate) drawn to ``target`` for ``dt_s``."""
+    value, rate = state
+    steps = max(1, math.ceil(dt_s / 0.02))
+    h = dt_s / steps
+    for _ in range(steps):
+        rate += h * (_SUSPENSION_RADPS**2 * (target - value) - 2 * _DAMPING * _SUSPENSION_RADPS * rate)
+        value += h * rate
+    return value, rate
+
+
+def as_columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Truth rows as named ``(T,)`` arrays."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
