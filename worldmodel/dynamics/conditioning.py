@@ -1,0 +1,90 @@
+"""What a frame is told: the motion that led to it, its tags, how noisy it is. Everything may be unknown.
+
+A frame's motion here is the *incoming* one, from the frame before to it: ``incoming`` shifts a clip's rows, which are
+the outgoing ones, by one. The network sees displacement, turn and time of the step rather than rates, because those
+are what moves pixels.
+Legend: B batch, T frames, F features, D width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from worldmodel.types import VOCABULARY
+
+#: displacement_m, turn_rad, dt_s, camera_height_m
+MOTION_CHANNELS = 4
+#: What each channel is divided by, after subtracting the offset, to span about [-1, 1].
+_OFFSET = (1.5, 0.0, 0.1, 1.5)
+_SCALE = (1.5, 0.06, 0.03, 0.7)
+
+
+def motion_channels(
+    speed_mps: Tensor, yaw_rate_radps: Tensor, dt_s: Tensor, camera_height_m: Tensor
+) -> Float[Tensor, "*p f"]:
+    """Stack displacement, turn, time step and camera height; NaN stays NaN and means unknown."""
+    speed, yaw, dt, height = torch.broadcast_tensors(speed_mps, yaw_rate_radps, dt_s, camera_height_m)
+    return torch.stack([speed * dt, yaw * dt, dt, height], dim=-1).float()
+
+
+def incoming(outgoing_BTF: Float[Tensor, "b t f"]) -> Float[Tensor, "b t f"]:
+    """Row t of a clip leads from frame t to t + 1: give each frame the row that led to it; the first has none."""
+    unknown = torch.full_like(outgoing_BTF[:, :1], math.nan)
+    return torch.cat([unknown, outgoing_BTF[:, :-1]], dim=1)
+
+
+class MotionEmbedding(nn.Module):
+    """Displacement, turn, time step and camera height as one vector; each channel may be NaN."""
+
+    def __init__(self, width: int, *, octaves: int = 4) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.tensor(_OFFSET), persistent=False)
+        self.register_buffer("scale", torch.tensor(_SCALE), persistent=False)
+        self.octaves = octaves
+        features = MOTION_CHANNELS * (2 + 2 * octaves)
+        self.mlp = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, motion_F: Float[Tensor, "*p f"]) -> Float[Tensor, "*p d"]:
+        """A channel that is NaN contributes nothing but the fact that it is unknown."""
+        known_F = torch.isfinite(motion_F)
+        x_F = torch.where(known_F, (motion_F - self.offset) / self.scale, torch.zeros_like(motion_F))
+        waves = [f(x_F * (math.pi * 2.0**k / 4)) * known_F for k in range(self.octaves) for f in (torch.sin, torch.cos)]
+        dtype = self.mlp[0].weight.dtype
+        return self.mlp(torch.cat([x_F, known_F.to(x_F.dtype), *waves], dim=-1).to(dtype))
+
+
+class TagEmbedding(nn.Module):
+    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
+        self.tables = nn.ModuleDict({name: nn.Embedding(16, width) for name in VOCABULARY})
+        for table in self.tables.values():
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:
+        """Codes in the order of ``types.VOCABULARY``."""
+        return torch.stack([table(codes[..., i]) for i, table in enumerate(self.tables.values())]).sum(0)
+
+
+class SignalEmbedding(nn.Module):
+    """How noisy a frame is and how large a step is to be taken, as one vector."""
+
+    def __init__(self, width: int, *, octaves: int = 6, finest_log2: int = 6) -> None:
+        super().__init__()
+        self.octaves, self.finest_log2 = octaves, finest_log2
+        self.step = nn.Embedding(finest_log2 + 1, width)
+        nn.init.normal_(self.step.weight, std=0.02)
+        self.mlp = nn.Sequential(nn.Linear(2 * octaves + 1, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, tau: Float[Tensor, "*p"], d: Float[Tensor, "*p"]) -> Float[Tensor, "*p d"]:
+        """``d`` is a power of one half."""
+        waves = [f(tau * (math.pi * 2.0**k / 2)) for k in range(self.octaves) for f in (torch.sin, torch.cos)]
+        features = torch.stack([tau, *waves], dim=-1).to(self.mlp[0].weight.dtype)
+        halvings = (-torch.log2(d)).round().long().clamp(0, self.finest_log2)
+        return self.mlp(features) + self.step(halvings)

@@ -1,0 +1,125 @@
+"""The dynamics network: noisy latents of a frame, given its past, its motion and its tags → the clean latents.
+
+Motion, tags and registers stand in the frame as token groups; motion and signal level are also added to every latent
+token, because the cheapest conditioning is the best obeyed (additive 42.3, FiLM 40.6, cross-attention 51.1 FID in
+RT-1's comparison). The output is the clean latent itself (x-prediction).
+Legend: see the package docstring.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from worldmodel.dynamics.conditioning import MotionEmbedding, SignalEmbedding, TagEmbedding
+from worldmodel.nn.groups import TokenGroups
+from worldmodel.nn.ring import Ring
+from worldmodel.nn.transformer import Transformer, TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsConfig:
+    """Size of a dynamics network. The latents' shape comes from the tokenizer.
+
+    Attributes:
+        transformer: the stack.
+        registers: free tokens of a frame, as scratch space.
+        tags: whether frames carry a tags token.
+    """
+
+    transformer: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
+    registers: int = 2
+    tags: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What frames are told.
+
+    Attributes:
+        motion: ``(B, T, 4)`` incoming motion channels (see ``conditioning``), NaN where unknown.
+        tags: ``(B, T, channels)`` codes, or ``None`` to leave the group out.
+    """
+
+    motion: Float[Tensor, "b t f"]
+    tags: Int[Tensor, "b t c"] | None = None
+
+    def rows(self, index: slice | Tensor) -> Told:
+        """The same for some rows of the batch."""
+        return Told(self.motion[index], None if self.tags is None else self.tags[index])
+
+
+class Dynamics(nn.Module):
+    """Predicts clean latents ``(B, T, V, N, C)`` from noisy ones."""
+
+    def __init__(self, config: DynamicsConfig, *, tokens: int, channels: int, views: int = 1) -> None:
+        super().__init__()
+        self.config, self.tokens, self.channels, self.views = config, tokens, channels, views
+        width = config.transformer.width
+        counts = {f"view{v}": tokens for v in range(views)} | {"motion": 1}
+        if config.tags:
+            counts["tags"] = 1
+        if config.registers:
+            counts["registers"] = config.registers
+        self.groups = TokenGroups(width, counts)
+        self.latent_in = nn.Linear(channels, width)
+        self.motion = MotionEmbedding(width)
+        self.signal = SignalEmbedding(width)
+        if config.tags:
+            self.tags = TagEmbedding(width)
+        self.transformer = Transformer(config.transformer)
+        self.latent_out = nn.Linear(width, channels)
+        nn.init.zeros_(self.latent_out.weight)
+        # Latents are shifted and scaled to zero mean and unit deviation, measured once over the latent cache.
+        self.register_buffer("latent_mean", torch.zeros(channels))
+        self.register_buffer("latent_std", torch.ones(channels))
+
+    def normalise(self, latents: Float[Tensor, "*p c"]) -> Float[Tensor, "*p c"]:
+        """Tokenizer latents to the network's own units."""
+        return (latents - self.latent_mean) / self.latent_std
+
+    def denormalise(self, z: Float[Tensor, "*p c"]) -> Float[Tensor, "*p c"]:
+        """The network's units back to tokenizer latents."""
+        return z * self.latent_std + self.latent_mean
+
+    def pack(
+        self, z_BTVNC: Float[Tensor, "b t v n c"], tau_BT: Tensor, d_BT: Tensor, told: Told
+    ) -> tuple[Float[Tensor, "b t m d"], dict[str, Tensor]]:
+        """The frame's tokens, and the groups that are present."""
+        signal_BT1D = self.signal(tau_BT, d_BT)[:, :, None]
+        motion_BT1D = self.motion(told.motion)[:, :, None]
+        latent = self.latent_in(z_BTVNC) + (signal_BT1D + motion_BT1D)[:, :, :, None]
+        groups = {f"view{v}": latent[:, :, v] for v in range(self.views)}
+        groups["motion"] = motion_BT1D + signal_BT1D
+        if told.tags is not None and self.config.tags:
+            groups["tags"] = self.tags(told.tags)[:, :, None]
+        if self.config.registers:
+            shape = (*z_BTVNC.shape[:2], self.config.registers, signal_BT1D.shape[-1])
+            groups["registers"] = signal_BT1D.expand(shape)
+        return self.groups.pack(groups), groups
+
+    def unpack(self, x_BTMD: Float[Tensor, "b t m d"], groups: dict[str, Tensor]) -> Float[Tensor, "b t v n c"]:
+        """Clean latents out of the tokens of the views."""
+        views = [self.groups.part(x_BTMD, f"view{v}", groups) for v in range(self.views)]
+        return self.latent_out(torch.stack(views, dim=2))
+
+    def forward(
+        self, z_BTVNC: Float[Tensor, "b t v n c"], tau_BT: Tensor, d_BT: Tensor, told: Told
+    ) -> Float[Tensor, "b t v n c"]:
+        """A whole clip; each frame has its own signal level and step size and sees the last W frames."""
+        x_BTMD, groups = self.pack(z_BTVNC, tau_BT, d_BT, told)
+        return self.unpack(self.transformer(x_BTMD), groups)
+
+    def step(
+        self, z_BVNC: Float[Tensor, "b v n c"], tau_B: Tensor, d_B: Tensor, told: Told, ring: Ring
+    ) -> Float[Tensor, "b v n c"]:
+        """The current frame of a running world; ``told`` has T = 1. Leaves the frame in the ring's current slot."""
+        x_B1MD, groups = self.pack(z_BVNC[:, None], tau_B[:, None], d_B[:, None], told)
+        return self.unpack(self.transformer.step(x_B1MD[:, 0], ring)[:, None], groups)[:, 0]
+
+    def frame_tokens(self, *, tags: bool = True) -> int:
+        """Tokens of a frame with or without the tags group."""
+        return self.groups.total - (0 if tags or not self.config.tags else 1)

@@ -1,0 +1,189 @@
+"""Shortcut forcing (Dreamer 4, arXiv 2509.24527; shortcut models, arXiv 2410.12557), in x space.
+
+A frame at signal level tau is x_tau = (1 - tau) noise + tau clean. The network predicts the clean latent. For the
+finest step the target is the clean latent itself; for a larger step d it is where two of the network's own half steps
+lead (no gradient), which in velocity space scaled by (1 - tau)^2 is the same squared error in x space on the target
+x_tau + (1 - tau) v. Each frame's error is weighted by the ramp 0.9 tau + 0.1.
+
+Which levels frames get decides what is learned on a small budget. In a share of clips every frame's level is
+independent (diffusion forcing, arXiv 2407.01392); in the rest most frames are nearly clean, as the past is in a
+rollout, and the others are anything. Late in training part of the clips see the model's own predictions as their past.
+Legend: see the package docstring.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from worldmodel.dynamics.dynamics import Dynamics, Told
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """How a batch is noised and what it is asked for.
+
+    Attributes:
+        finest: number of steps of the finest schedule, a power of two; d is at least 1 / finest.
+        independent_share: share of clips in which every frame's level is drawn independently.
+        past_share: in the other clips, share of frames that are nearly clean.
+        past_tau_min: nearly clean frames have tau between this and 1.
+        shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
+        own_share: share of clips that see the model's own predictions as their past, once ``own`` is on.
+        drop_motion, drop_tags: share of clips whose motion or tags are made unknown.
+    """
+
+    finest: int = 32
+    independent_share: float = 0.4
+    past_share: float = 0.7
+    past_tau_min: float = 0.7
+    shortcut_share: float = 0.25
+    own_share: float = 0.3
+    drop_motion: float = 0.1
+    drop_tags: float = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """Signal level, step size and which frames are asked for a larger step, each ``(B, T)``."""
+
+    tau: Float[Tensor, "b t"]
+    d: Float[Tensor, "b t"]
+    is_shortcut: Bool[Tensor, "b t"]
+
+
+def draw_levels(
+    batch: int, length: int, config: ObjectiveConfig, generator: torch.Generator, *, shortcut: bool
+) -> Levels:
+    """Draw on the CPU, so that the same generator gives the same levels on any device."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    independent_B1 = uniform(batch, 1) < config.independent_share
+    past_BT = ~independent_B1 & (uniform(batch, length) < config.past_share)
+    any_BT = torch.floor(uniform(batch, length) * config.finest) / config.finest
+    past_tau_BT = config.past_tau_min + (1 - config.past_tau_min) * uniform(batch, length)
+    halvings = config.finest.bit_length() - 1  # finest = 2 ** halvings
+    log2_B1 = torch.randint(0, halvings, (batch, 1), generator=generator)
+    coarse_BT = (0.5**log2_B1).expand(batch, length)
+    coarse_tau_BT = torch.floor(uniform(batch, length) / coarse_BT) * coarse_BT
+    wants_B1 = (uniform(batch, 1) < config.shortcut_share) if shortcut else torch.zeros(batch, 1, dtype=torch.bool)
+    is_shortcut = wants_B1 & ~past_BT
+    tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
+    d = torch.where(is_shortcut, coarse_BT, torch.full_like(tau, 1 / config.finest))
+    return Levels(tau, d, is_shortcut)
+
+
+def blend(clean: Tensor, noise: Tensor, tau_BT: Tensor) -> Tensor:
+    """x_tau of latents ``(B, T, V, N, C)``."""
+    tau = tau_BT[:, :, None, None, None]
+    return (1 - tau) * noise + tau * clean
+
+
+@torch.no_grad()
+def shortcut_target(network: Dynamics, x_tau: Tensor, levels: Levels, told: Told) -> Tensor:
+    """Where two half steps lead, in x space, for the frames that are asked for a larger step."""
+
+    def wide(x_BT: Tensor) -> Tensor:
+        return x_BT[:, :, None, None, None]
+
+    half = torch.where(levels.is_shortcut, levels.d / 2, levels.d)
+    first = (network(x_tau, levels.tau, half, told) - x_tau) / wide(1 - levels.tau).clamp(min=1e-3)
+    x_mid = torch.where(wide(levels.is_shortcut), x_tau + wide(half) * first, x_tau)
+    tau_mid = torch.where(levels.is_shortcut, levels.tau + half, levels.tau)
+    second = (network(x_mid, tau_mid, half, told) - x_mid) / wide(1 - tau_mid).clamp(min=1e-3)
+    return x_tau + wide(1 - levels.tau) * (first + second) / 2
+
+
+def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Told:
+    """Make the motion or the tags of some clips unknown, so that unlabelled footage is nothing new."""
+    batch = len(told.motion)
+    device = told.motion.device
+    no_motion = (torch.rand(batch, generator=generator) < config.drop_motion).to(device)
+    no_tags = (torch.rand(batch, generator=generator) < config.drop_tags).to(device)
+    motion = told.motion.clone()
+    # The time step and the camera height are never what a dataset lacks: only displacement and turn are dropped.
+    motion[..., :2] = motion[..., :2].masked_fill(no_motion[:, None, None], torch.nan)
+    tags = None if told.tags is None else told.tags.masked_fill(no_tags[:, None, None], 0)
+    return Told(motion, tags)
+
+
+def shortcut_forcing_loss(
+    network: Dynamics,
+    clean_BTVNC: Float[Tensor, "b t v n c"],
+    told: Told,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+    *,
+    shortcut: bool = True,
+    own: bool = True,
+    weight_BN: Float[Tensor, "b n"] | None = None,
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
+
+    Args:
+        network: the dynamics.
+        clean_BTVNC: normalised latents.
+        told: incoming motion and tags.
+        config: shares and levels.
+        generator: a CPU generator.
+        shortcut: whether larger steps are trained yet.
+        own: whether own predictions stand in for the past yet.
+        weight_BN: share of each token that the source camera saw; ``None`` for all of it.
+    """
+    batch, length = clean_BTVNC.shape[:2]
+    device = clean_BTVNC.device
+    told = drop(told, config, generator)
+    levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
+    levels = Levels(levels.tau.to(device), levels.d.to(device), levels.is_shortcut.to(device))
+    noise = torch.randn(clean_BTVNC.shape, generator=generator).to(clean_BTVNC)
+    seen = clean_BTVNC
+    if own:
+        rows = max(1, round(batch * config.own_share))
+        seen = torch.cat(
+            [_own_predictions(network, clean_BTVNC[:rows], told.rows(slice(rows)), config, generator), seen[rows:]]
+        )
+    x_tau = blend(seen, noise, levels.tau)
+    target = clean_BTVNC
+    if shortcut:
+        rows = levels.is_shortcut.any(dim=1).nonzero()[:, 0]
+        if len(rows):
+            some = Levels(levels.tau[rows], levels.d[rows], levels.is_shortcut[rows])
+            reached = shortcut_target(network, x_tau[rows], some, told.rows(rows)).to(clean_BTVNC.dtype)
+            target = clean_BTVNC.clone()
+            target[rows] = torch.where(some.is_shortcut[:, :, None, None, None], reached, clean_BTVNC[rows])
+    output = network(x_tau, levels.tau, levels.d, told).float()
+    error_BTVN = (output - target).square().mean(dim=-1)
+    if weight_BN is not None:
+        error_BTVN = error_BTVN * weight_BN[:, None, None] / weight_BN.mean().clamp(min=1e-6)
+    error_BT = error_BTVN.mean(dim=(2, 3))
+    loss = ((0.9 * levels.tau + 0.1) * error_BT).mean()
+    with torch.no_grad():
+        low = (levels.tau < 0.25) & ~levels.is_shortcut
+        figures = {"error_low_tau": error_BT[low].mean() if low.any() else loss.new_tensor(torch.nan)}
+        if levels.is_shortcut.any():
+            figures["error_shortcut"] = error_BT[levels.is_shortcut].mean()
+    return loss, figures
+
+
+@torch.no_grad()
+def _own_predictions(
+    network: Dynamics, clean: Tensor, told: Told, config: ObjectiveConfig, generator: torch.Generator
+) -> Tensor:
+    """What the network makes of each frame out of noise in one finest-step pass, given the nearly clean others.
+
+    A cheap stand-in for a rollout: alternate frames are predicted, so each prediction has true frames before it.
+    """
+    batch, length = clean.shape[:2]
+    parity = torch.randint(0, 2, (batch, 1), generator=generator)
+    replaced_BT = ((torch.arange(length)[None] + parity) % 2 == 0).to(clean.device)
+    tau_low = torch.rand(batch, length, generator=generator).to(clean.device) * 0.5
+    tau = torch.where(replaced_BT, tau_low, torch.full_like(tau_low, 0.9))
+    noise = torch.randn(clean.shape, generator=generator).to(clean)
+    d = torch.full_like(tau, 1 / config.finest)
+    output = network(blend(clean, noise, tau), tau, d, told).to(clean.dtype)
+    return torch.where(replaced_BT[:, :, None, None, None], output, clean)

@@ -1,0 +1,82 @@
+"""Drawing the next frame: a few steps from noise to clean, then one pass that leaves the frame in the ring.
+
+Each row's noise comes from its own stream, a function of (seed, step) alone, so neighbours and batch size do not
+change a row. The past is kept slightly noisy (``past_tau``), with noise drawn once, when a frame enters the ring.
+Legend: see the package docstring.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.nn.ring import Ring
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerConfig:
+    """How frames are drawn.
+
+    Attributes:
+        steps: from noise to clean, a power of two; 4 do nearly the work of 32.
+        past_tau: signal level at which finished frames are kept.
+    """
+
+    steps: int = 4
+    past_tau: float = 0.9
+
+    def validate(self) -> SamplerConfig:
+        """Raise ``ValueError`` unless steps is a power of two up to 64 and past_tau is in (0, 1]."""
+        if self.steps not in (1, 2, 4, 8, 16, 32, 64):
+            raise ValueError(f"steps_per_frame: expected a power of two from 1 to 64, got {self.steps}")
+        if not 0 < self.past_tau <= 1:
+            raise ValueError(f"past_tau: expected a number in (0, 1], got {self.past_tau}")
+        return self
+
+
+def row_noise(
+    shape: Sequence[int], seeds: Sequence[int], steps: Sequence[int], *, stream: int, like: Tensor
+) -> Float[Tensor, "b ..."]:
+    """Standard normal noise ``(B, *shape)``; row i depends on ``(seeds[i], steps[i], stream)`` alone."""
+    rows = [
+        np.random.default_rng((seed, step, stream)).standard_normal(tuple(shape), dtype=np.float32)
+        for seed, step in zip(seeds, steps)
+    ]
+    return torch.from_numpy(np.stack(rows)).to(like)
+
+
+@torch.no_grad()
+def draw_frame(
+    network: Dynamics, noise_BVNC: Float[Tensor, "b v n c"], told: Told, ring: Ring, steps: int
+) -> Float[Tensor, "b v n c"]:
+    """From noise to a clean frame in ``steps`` equal steps; the ring is read, its current slot is scratch."""
+    x = noise_BVNC
+    d_B = x.new_full((len(x),), 1 / steps)
+    for k in range(steps):
+        tau = k / steps
+        clean = network.step(x, torch.full_like(d_B, tau), d_B, told, ring)
+        x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) / steps
+    return x
+
+
+@torch.no_grad()
+def commit_frame(
+    network: Dynamics,
+    clean_BVNC: Float[Tensor, "b v n c"],
+    noise_BVNC: Float[Tensor, "b v n c"],
+    told: Told,
+    ring: Ring,
+    past_tau: float,
+    finest: int = 32,
+) -> None:
+    """Leave a finished frame in the ring, at the signal level of the past, and move on to the next slot."""
+    x = past_tau * clean_BVNC + (1 - past_tau) * noise_BVNC
+    tau_B = x.new_full((len(x),), past_tau)
+    network.step(x, tau_B, torch.full_like(tau_B, 1 / finest), told, ring)
+    ring.advance()

@@ -1,0 +1,217 @@
+"""A world model is its components: a tokenizer and the dynamics that was trained on that tokenizer's latents.
+
+Each component is one safetensors file whose metadata holds the format version, the component's configuration and a hash
+of its content; dynamics names the hash of the tokenizer it needs, and anything else is refused. There are no pickles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
+from worldmodel.types import Camera
+
+FORMAT_VERSION = 1
+BUNDLED_DIR = Path(__file__).parent / "bundled"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Where a model comes from, for its card and its drives' provenance.
+
+    Attributes:
+        data: what it was trained on.
+        summary: free text figures, e.g. steps, hardware, minutes.
+    """
+
+    data: str = "unknown"
+    summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class WorldModel(nn.Module):
+    """Tokenizer and dynamics that fit each other, and the time step and camera height they were trained for."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        dynamics: Dynamics,
+        *,
+        dt_s: float = 0.1,
+        camera_height_m: float = 1.4,
+        training: Training | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.dynamics = tokenizer, dynamics
+        self.dt_s, self.camera_height_m = dt_s, camera_height_m
+        self.training_record = training or Training()
+
+    def camera(self) -> Camera:
+        """The canonical camera of the frames this model makes."""
+        c = self.tokenizer.config
+        return canonical_camera(c.height_px, c.width_px, height_m=self.camera_height_m)
+
+    def hashes(self) -> dict[str, str]:
+        """Content hash of each component, as it would be saved."""
+        return {name: content_hash(module) for name, module in self._components().items()}
+
+    def _components(self) -> dict[str, nn.Module]:
+        return {"tokenizer": self.tokenizer, "dynamics": self.dynamics}
+
+    def save(self, directory: str | Path) -> Path:
+        """Write both components to a directory, each under a temporary name first. Weights are kept as fp16."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        tokenizer_hash = save_tokenizer(self.tokenizer, directory)
+        d = self.dynamics
+        _save_component(
+            d,
+            directory / "dynamics.safetensors",
+            {
+                "config": dataclasses.asdict(d.config),
+                "latents": {"tokens": d.tokens, "channels": d.channels, "views": d.views},
+                "tokenizer_hash": tokenizer_hash,
+                "dt_s": self.dt_s,
+                "camera_height_m": self.camera_height_m,
+                "training": dataclasses.asdict(self.training_record),
+            },
+        )
+        return directory
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *, device: str = "cpu") -> WorldModel:
+        """Load a directory, a bundled name, or (with the ``hub`` extra) a Hub repository ``owner/name``.
+
+        Raises:
+            ValueError: nothing of that name, a damaged file, a newer format, or components that do not match.
+        """
+        directory = find_model(name_or_path)
+        tokenizer = load_tokenizer(directory)
+        tensors, about = _load_component(directory / "dynamics.safetensors")
+        found = content_hash(tokenizer)
+        if about["tokenizer_hash"] != found:
+            raise ValueError(
+                f"{directory}: dynamics needs tokenizer {about['tokenizer_hash'][:12]}, but tokenizer.safetensors is "
+                f"{found[:12]}; put the tokenizer it was trained with beside it, or train dynamics anew"
+            )
+        dynamics = Dynamics(config_from(DynamicsConfig, about["config"]), **about["latents"])
+        dynamics.load_state_dict(tensors)
+        model = cls(
+            tokenizer,
+            dynamics,
+            dt_s=about["dt_s"],
+            camera_height_m=about["camera_height_m"],
+            training=Training(**about["training"]),
+        )
+        return model.eval().to(device)
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> str:
+    """Write ``tokenizer.safetensors`` and return its content hash."""
+    path = Path(directory) / "tokenizer.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _save_component(tokenizer, path, {"config": dataclasses.asdict(tokenizer.config)})
+
+
+def load_tokenizer(directory: str | Path) -> Tokenizer:
+    """Read ``tokenizer.safetensors`` of a model directory.
+
+    Raises:
+        ValueError: no such file, or a damaged one.
+    """
+    tensors, about = _load_component(Path(directory) / "tokenizer.safetensors")
+    tokenizer = Tokenizer(config_from(TokenizerConfig, about["config"]))
+    tokenizer.load_state_dict(tensors)
+    return tokenizer.eval()
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The directory of a model given by path, bundled name or Hub repository."""
+    path = Path(name_or_path)
+    if (path / "dynamics.safetensors").is_file():
+        return path
+    bundled = BUNDLED_DIR / str(name_or_path)
+    if (bundled / "dynamics.safetensors").is_file():
+        return bundled
+    if str(name_or_path).count("/") == 1 and not path.exists() and not str(name_or_path).startswith((".", "/")):
+        if importlib.util.find_spec("huggingface_hub") is None:
+            raise ValueError(
+                f"model {str(name_or_path)!r}: no such directory; to fetch it from the Hub, "
+                "pip install 'worldmodel[hub]'"
+            )
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
+
+        return Path(snapshot_download(str(name_or_path), allow_patterns=["*.safetensors"]))
+    names = sorted(p.parent.name for p in BUNDLED_DIR.glob("*/dynamics.safetensors"))
+    raise ValueError(
+        f"model {str(name_or_path)!r}: no directory with dynamics.safetensors and no bundled model of that name "
+        f"(bundled: {', '.join(names) or 'none'})"
+    )
+
+
+def content_hash(module: nn.Module) -> str:
+    """SHA-256 over a component's tensors as saved: names, shapes and fp16 bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_as_saved(module).items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _as_saved(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().to(torch.float16) for name, tensor in module.state_dict().items()}
+
+
+def _save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> str:
+    digest = content_hash(module)
+    metadata = {"format_version": str(FORMAT_VERSION), "content_hash": digest, "about": json.dumps(about)}
+    temporary = path.with_name(f".{path.name}.partial")
+    save_file({name: t.contiguous() for name, t in _as_saved(module).items()}, temporary, metadata=metadata)
+    os.replace(temporary, path)
+    return digest
+
+
+def _load_component(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a complete safetensors file ({error})") from error
+    if "about" not in metadata:
+        raise ValueError(f"{path}: not a component of a world model (its metadata names no configuration)")
+    if int(metadata["format_version"]) > FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format version {metadata['format_version']}, this is {FORMAT_VERSION}; update worldmodel"
+        )
+    return tensors, json.loads(metadata["about"])
+
+
+def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples."""
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in values:
+            continue
+        value = values[field.name]
+        if dataclasses.is_dataclass(hints[field.name]):
+            value = config_from(typing.cast("type[Any]", hints[field.name]), value)
+        arguments[field.name] = tuple(value) if isinstance(value, list) else value
+    return cls(**arguments)

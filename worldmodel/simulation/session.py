@@ -1,0 +1,288 @@
+"""A running learned world: a model, a ring of the past, and rows that know nothing of each other.
+
+``Session`` obeys ``types.World``. Each row has its own seed, age, tags and camera; its noise is a function of (seed,
+step) alone. Memory and the time of a step do not grow with the age of the world.
+Legend: B rows, V views, N tokens, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise
+from worldmodel.model import WorldModel
+from worldmodel.nn.ring import Ring
+from worldmodel.tokenizer.tokenizer import to_frames, to_network
+from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
+
+#: Streams of a row's noise: what a frame is drawn from, and what a finished frame is blurred with.
+_DRAW, _KEEP = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionState:
+    """A snapshot; shares no memory with the running world."""
+
+    ring: Ring
+    latents: Tensor
+    seeds: tuple[int, ...]
+    steps: tuple[int, ...]
+    tags: NDArray[np.int64]
+    height_m: NDArray[np.float64]
+
+
+class Session:
+    """The learned world, frame by frame.
+
+    Args:
+        model: a world model.
+        steps_per_frame: denoising steps, a power of two.
+        past_tau: signal level at which the past is kept.
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32``, or ``bf16`` on an accelerator.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        *,
+        steps_per_frame: int = 4,
+        past_tau: float = 0.9,
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision: expected fp32 or bf16, got {precision!r}")
+        if precision == "bf16" and device == "cpu":
+            raise ValueError("precision: on a CPU everything runs in fp32; bf16 needs device=cuda")
+        self.model = model.eval().to(device)
+        self.sampler = SamplerConfig(steps=steps_per_frame, past_tau=past_tau).validate()
+        self.device, self.precision = torch.device(device), precision
+        self.camera, self.dt_s = model.camera(), model.dt_s
+        self._latents: Tensor | None = None
+
+    @property
+    def batch(self) -> int:
+        """Rows of the running world."""
+        return len(self._seeds)
+
+    @torch.no_grad()
+    def start(
+        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int = 0
+    ) -> NDArray[np.uint8]:
+        """Begin: from frames, or from tags alone, in which case the first frame is drawn. Returns (B, H, W, 3).
+
+        Row i is the row that ``seed + i`` gives alone.
+
+        Raises:
+            ValueError: a context of the wrong frame size, or as many contexts as there are not rows.
+        """
+        contexts = [context] * batch if isinstance(context, (Clip, Tags)) else list(context)
+        if not isinstance(context, (Clip, Tags)) and batch not in (1, len(contexts)):
+            raise ValueError(f"start: {len(contexts)} contexts for batch={batch}")
+        d = self.model.dynamics
+        rows = len(contexts)
+        tokens = d.frame_tokens()
+        like = next(d.parameters())
+        self._ring = d.transformer.new_ring(rows, tokens, like=like)
+        self._latents = like.new_zeros(rows, d.views, d.tokens, d.channels)
+        self._seeds, self._steps = [seed + i for i in range(rows)], [0] * rows
+        self._tags = np.zeros((rows, len(VOCABULARY)), dtype=np.int64)
+        self._height_m = np.full(rows, self.camera.height_m)
+        self._begin(list(enumerate(contexts)))
+        return self.decode()
+
+    @torch.no_grad()
+    def reset(self, row: int, context: Clip | Tags, *, seed: int | None = None) -> None:
+        """Start one row anew, leaving the others to the bit as they are.
+
+        Raises:
+            ValueError: no such row, or a context of the wrong frame size.
+        """
+        if not 0 <= row < self.batch:
+            raise ValueError(f"reset: no row {row} in a batch of {self.batch}")
+        if seed is not None:
+            self._seeds[row] = seed
+        self._steps[row] = 0
+        alone = Session.__new__(Session)
+        alone.__dict__.update(self.__dict__)
+        single = [self._seeds[row]]
+        alone.start(context, batch=1, seed=single[0])
+        # Laid into this world's ring so that the row's newest frame has the age it has in the others.
+        shift = self._ring.slot - alone._ring.slot
+        for mine, its in zip(self._ring.keys + self._ring.values, alone._ring.keys + alone._ring.values):
+            mine[row] = torch.roll(its[0], shift, dims=2)
+        self._ring.count_B = self._ring.count_B.clone()
+        self._ring.count_B[row] = alone._ring.count_B[0]
+        self._state()[row] = alone._state()[0]
+        self._steps[row], self._tags[row], self._height_m[row] = alone._steps[0], alone._tags[0], alone._height_m[0]
+
+    @torch.no_grad()
+    def step(self, motion: EgoMotion, *, tags: Tags | None = None, decode: bool = True) -> NDArray[np.uint8] | None:
+        """Move every row by ``motion`` (B,) or () and draw the next frames.
+
+        Args:
+            motion: from the newest frame to the next; NaN lets the model choose.
+            tags: new tags from here on, (B,) or (); ``None`` keeps what they are.
+            decode: whether pixels are wanted.
+
+        Raises:
+            ValueError: motion or tags of another shape than the batch, or impossible values.
+        """
+        motion.validate()
+        if motion.shape not in ((), (self.batch,)):
+            raise ValueError(f"step: motion of shape {motion.shape} for a batch of {self.batch}")
+        if tags is not None:
+            self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
+        told = self._told(
+            np.broadcast_to(motion.speed_mps, (self.batch,)),
+            np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
+            np.full(self.batch, self.dt_s),
+        )
+        with self._autocast():
+            self._latents = draw_frame(
+                self.model.dynamics, self._noise(_DRAW), told, self._ring, self.sampler.steps
+            ).float()
+        self._keep(told)
+        return self.decode() if decode else None
+
+    @torch.no_grad()
+    def decode(self) -> NDArray[np.uint8]:
+        """The newest frames ``(B, H, W, 3)``."""
+        d = self.model.dynamics
+        with self._autocast():
+            x_BCHW = self.model.tokenizer.decode(d.denormalise(self._state()[:, 0]).clamp(-1, 1))
+        return to_frames(x_BCHW).cpu().numpy()
+
+    def latents(self) -> Tensor:
+        """The newest latents ``(B, V, N, C)`` in tokenizer units."""
+        return self.model.dynamics.denormalise(self._state())
+
+    def snapshot(self) -> SessionState:
+        """The whole state, to be given back to ``restore``."""
+        return SessionState(
+            self._ring.clone(),
+            self._state().clone(),
+            tuple(self._seeds),
+            tuple(self._steps),
+            self._tags.copy(),
+            self._height_m.copy(),
+        )
+
+    def restore(self, snapshot: SessionState) -> None:
+        """Return to a snapshot: what follows is what followed then, to the bit."""
+        self._ring, self._latents = snapshot.ring.clone(), snapshot.latents.clone()
+        self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
+        self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
+
+    def _begin(self, contexts: list[tuple[int, Clip | Tags]]) -> None:
+        """Feed every row its context. Rows with shorter contexts wait, so that all end at the same slot."""
+        window = self.model.dynamics.config.transformer.window
+        starts = {row: Start.of(c, self.camera, window) for row, c in contexts}
+        length = max(len(s.motion) for s in starts.values())
+        encoded = {row: self._encode(s) for row, s in starts.items()}
+        for t in range(length):
+            index = {row: t - (length - len(s.motion)) for row, s in starts.items()}
+            rows = [row for row, i in index.items() if i >= 0]
+            for row in rows:
+                s, i = starts[row], index[row]
+                self._tags[row] = s.tags[i]
+                self._height_m[row] = s.height_m if np.isfinite(s.height_m) else self._height_m[row]
+            incoming = np.full((self.batch, 3), np.nan)
+            for row in rows:
+                incoming[row] = starts[row].motion[index[row]]
+            told = self._told(incoming[:, 0], incoming[:, 1], incoming[:, 2])
+            drawn = [row for row in rows if encoded[row] is None]
+            if drawn:
+                with self._autocast():
+                    new = draw_frame(
+                        self.model.dynamics, self._noise(_DRAW), told, self._ring, self.sampler.steps
+                    ).float()
+                self._state()[drawn] = new[drawn]
+            for row in rows:
+                latents = encoded[row]
+                if latents is not None:
+                    self._state()[row] = latents[index[row]]
+            self._keep(told, only=rows)
+
+    def _encode(self, start: Start) -> Tensor | None:
+        """Normalised latents ``(T, V, N, C)`` of a context's frames."""
+        if start.frames is None:
+            return None
+        x = to_network(torch.from_numpy(start.frames).to(self.device))
+        # One at a time: the same frame then has the same latents to the bit, whatever stands beside it.
+        latents = torch.cat([self.model.tokenizer.encode(frame[None]) for frame in x])
+        return self.model.dynamics.normalise(latents)[:, None]
+
+    def _keep(self, told: Told, *, only: list[int] | None = None) -> None:
+        """Leave the newest frames in the ring; rows not in ``only`` stay as young as they are."""
+        before = self._ring.count_B.clone()
+        with self._autocast():
+            commit_frame(
+                self.model.dynamics, self._state(), self._noise(_KEEP), told, self._ring, self.sampler.past_tau
+            )
+        for row in range(self.batch):
+            if only is None or row in only:
+                self._steps[row] += 1
+            else:
+                self._ring.count_B[row] = before[row]
+
+    def _noise(self, stream: int) -> Tensor:
+        state = self._state()
+        return row_noise(state.shape[1:], self._seeds, self._steps, stream=stream, like=state)
+
+    def _told(self, speed_mps: NDArray, yaw_rate_radps: NDArray, dt_s: NDArray) -> Told:
+        channels = motion_channels(
+            *(torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s)),
+            torch.from_numpy(self._height_m),
+        )
+        return Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
+
+    def _state(self) -> Tensor:
+        if self._latents is None:
+            raise ValueError("Session: call start() before anything else")
+        return self._latents
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A context as a row needs it: frames or none, and per frame the incoming (speed, yaw rate, dt) and tags."""
+
+    frames: NDArray[np.uint8] | None
+    motion: NDArray[np.float64]
+    tags: NDArray[np.int64]
+    height_m: float
+
+    @classmethod
+    def of(cls, context: Clip | Tags, camera: object, window: int) -> Start:
+        """From a clip, of which the last ``window`` frames count, or from tags, which make one frame to be drawn.
+
+        Raises:
+            ValueError: frames of another size than the model's.
+        """
+        context.validate()
+        if isinstance(context, Tags):
+            codes = context.codes if context.codes.ndim == 1 else context.codes[-1]
+            return cls(None, np.full((1, 3), np.nan), codes[None], np.nan)
+        wanted = (camera.height_px, camera.width_px)  # pyright: ignore[reportAttributeAccessIssue]
+        if context.frames.shape[1:3] != wanted:
+            raise ValueError(
+                f"context: frames are {context.frames.shape[1:3]}, the model's are {wanted}; "
+                "prepare the recording at the model's size"
+            )
+        outgoing = np.stack(
+            [context.motion.speed_mps[:-1], context.motion.yaw_rate_radps[:-1], np.diff(context.t_s)], axis=-1
+        )
+        incoming = np.concatenate([np.full((1, 3), np.nan), outgoing])
+        return cls(context.frames[-window:], incoming[-window:], context.tags.codes[-window:], context.camera.height_m)

@@ -1,0 +1,134 @@
+"""Settings of a training run: frozen dataclasses, filled from ``conf/train`` by the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from worldmodel.dynamics.dynamics import DynamicsConfig
+from worldmodel.dynamics.objective import ObjectiveConfig
+from worldmodel.tokenizer.losses import ReconstructionLossConfig
+from worldmodel.tokenizer.tokenizer import TokenizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What to train on.
+
+    Attributes:
+        source: ``reference`` renders the reference world; ``episodes`` reads prepared sets.
+        paths: prepared sets, for ``episodes``.
+        weights: of the sets when mixed; empty for by size.
+        drives, drive_s: how many drives of which length to render, for ``reference``.
+        options: options of the reference world to hold fixed, e.g. ``{weather: clear}``; a list draws among its values.
+        first_seed: of the rendered drives.
+        validation_share: share of drives, by their id, held out of training.
+        processes: that render or decode; 0 for all cores.
+        in_memory: hold decoded frames in memory; false maps them from disk.
+        cache: folder for decoded frames and latents.
+    """
+
+    source: Literal["reference", "episodes"] = "reference"
+    paths: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    drives: int = 200
+    drive_s: float = 30.0
+    options: dict[str, str | list[str]] = dataclasses.field(default_factory=dict)
+    first_seed: int = 0
+    validation_share: float = 0.05
+    processes: int = 0
+    in_memory: bool = True
+    cache: str = "data/cache"
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+    """One stage of training.
+
+    Attributes:
+        steps: optimizer steps; 0 skips the stage.
+        batch: frames (tokenizer) or clips (dynamics) in a step.
+        learning_rate: peak, after ``warmup_share`` and before ``decay_share`` of the steps (trapezium).
+        weight_decay: of AdamW, on matrices.
+        clip_norm: gradients are clipped to this norm.
+        checkpoint_every, log_every, picture_every: in steps.
+    """
+
+    steps: int = 1000
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    warmup_share: float = 0.03
+    decay_share: float = 0.4
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    checkpoint_every: int = 200
+    log_every: int = 10
+    picture_every: int = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipsConfig:
+    """Lengths of the clips dynamics trains on. A batch holds the same number of frames whatever their length.
+
+    Attributes:
+        short, long: frames of a clip; long is at least three windows, so that a wrapped cache is nothing new.
+        long_every: one batch in so many is of long clips, fewer of them.
+        shortcut_from, own_from: share of the steps after which larger steps and own predictions are trained.
+    """
+
+    short: int = 16
+    long: int = 48
+    long_every: int = 4
+    shortcut_from: float = 0.6
+    own_from: float = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A whole run.
+
+    Attributes:
+        name: of the run and of the model.
+        out: folder for checkpoints, pictures, logs and the model.
+        seed: of everything random.
+        init: a model whose weights to start from (its tokenizer must have the configured shape); empty for none.
+        tokenizer, reconstruction, tokenizer_stage: the first component and its training.
+        dynamics, objective, clips, dynamics_stage: the second.
+        precision: ``32-true`` or ``bf16-mixed``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        compile: use ``torch.compile``.
+        threads: of torch on a CPU; 0 leaves torch's choice.
+        logger: ``csv`` or ``wandb`` (offline unless WANDB_MODE says otherwise).
+        progress: show a progress bar.
+        camera_height_m: nominal, of the model's own camera.
+    """
+
+    name: str = "nano"
+    out: str = "outputs/train/nano"
+    seed: int = 0
+    init: str = ""
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
+    reconstruction: ReconstructionLossConfig = dataclasses.field(default_factory=ReconstructionLossConfig)
+    tokenizer_stage: StageConfig = dataclasses.field(default_factory=StageConfig)
+    dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
+    objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
+    clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
+    dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+    threads: int = 0
+    logger: Literal["csv", "wandb"] = "csv"
+    progress: bool = True
+    camera_height_m: float = 1.4
+
+    def validate(self) -> TrainConfig:
+        """Raise ``ValueError`` on settings that contradict each other."""
+        if self.data.source == "episodes" and not self.data.paths:
+            raise ValueError("data.paths: name at least one prepared set (see data/*/prepare.py)")
+        window = self.dynamics.transformer.window
+        if self.clips.long < 3 * window:
+            raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")
+        self.tokenizer.validate()
+        return self

@@ -1,0 +1,122 @@
+"""What to look at while training runs: reconstructions, and sample drives beside what truly happened.
+
+Pictures are PNG files in the run's ``pictures/``; with the wandb logger they are logged as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import WandbLogger
+from numpy.typing import NDArray
+from torch import nn
+
+from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.sampler import commit_frame, draw_frame
+from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
+from worldmodel.training.config import TrainConfig
+from worldmodel.training.corpus import DriveRecord
+from worldmodel.training.stages import DynamicsStage, TokenizerStage
+
+
+class Pictures(lightning.Callback):
+    """Every so many steps, ask the subclass for a picture ``(H, W, 3)`` and put it where people look."""
+
+    name = ""
+
+    def __init__(self, folder: Path, validation: list[DriveRecord]) -> None:
+        self.folder, self.validation = folder, validation
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """Lightning's hook."""
+        step, every = pl_module.global_step, pl_module.stage.picture_every
+        if not every or (step % every and step != pl_module.stage.steps):
+            return
+        pl_module.network.eval()
+        with torch.no_grad():
+            picture = self.draw(pl_module)
+        pl_module.network.train()
+        path = self.folder / f"{self.name}_{step:07d}.png"
+        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if isinstance(trainer.logger, WandbLogger):
+            trainer.logger.log_image(self.name, [str(path)], step=step)
+
+    def draw(self, stage: Any) -> NDArray[np.uint8]:
+        """The picture, after the current step."""
+        raise AssertionError("a subclass draws")
+
+
+class Reconstructions(Pictures):
+    """Held-out frames above their reconstructions."""
+
+    name = "reconstructions"
+
+    def draw(self, stage: TokenizerStage) -> NDArray[np.uint8]:
+        """Eight frames spread over the validation drives."""
+        chosen = [self.validation[i * len(self.validation) // 8] for i in range(8)]
+        frames = np.stack([d.frames[(i * 37) % len(d)] for i, d in enumerate(chosen)])
+        x = to_network(torch.from_numpy(frames).to(stage.device))
+        again = to_frames(stage.network.decode(stage.network.encode(x))).cpu().numpy()
+        rows = [np.hstack(list(some)) for half in (slice(0, 4), slice(4, 8)) for some in (frames[half], again[half])]
+        return np.vstack(rows)
+
+
+class SampleDrives(Pictures):
+    """A held-out drive and the model's continuation of it, side by side over time: motion is the recorded one."""
+
+    name = "drives"
+
+    def __init__(self, folder: Path, validation: list[DriveRecord], tokenizer: nn.Module, config: TrainConfig) -> None:
+        super().__init__(folder, validation)
+        assert isinstance(tokenizer, Tokenizer)
+        self.tokenizer, self.config = tokenizer, config
+
+    def draw(self, stage: DynamicsStage) -> NDArray[np.uint8]:
+        """Rows: truth and sample of two drives, at 0.1, 0.5, 1, 2, 4 and 8 seconds after the context."""
+        self.tokenizer.to(stage.device)
+        sheets = []
+        for drive in self.validation[:2]:
+            context = min(stage.network.config.transformer.window, len(drive) // 2)
+            at = [context + k for k in (1, 5, 10, 20, 40, 80) if context + k < len(drive)]
+            if not at:
+                continue
+            drawn = continue_drive(stage.network, self.tokenizer, drive, context=context, until=at[-1] + 1)
+            sheets += [np.hstack([drive.frames[t] for t in at]), np.hstack([drawn[t - context] for t in at])]
+        return np.vstack([sheet[:, : min(s.shape[1] for s in sheets)] for sheet in sheets])
+
+
+@torch.no_grad()
+def continue_drive(
+    network: Any, tokenizer: Tokenizer, drive: DriveRecord, *, context: int, until: int, steps: int = 4
+) -> NDArray[np.uint8]:
+    """Frames ``context … until`` drawn by the network with the recorded motion, ``(T, H, W, 3)``."""
+    device = next(network.parameters()).device
+    clip = drive.clip(0, until)
+    outgoing = motion_channels(
+        *(torch.from_numpy(np.asarray(x)) for x in (clip.motion.speed_mps, clip.motion.yaw_rate_radps)),
+        torch.from_numpy(drive.dt_s[:until]),
+        torch.tensor(drive.camera_height_m, dtype=torch.float64),
+    )
+    unknown = torch.full_like(outgoing[:1], torch.nan)
+    incoming = torch.cat([unknown, outgoing[:-1]]).to(device)
+    tags = torch.from_numpy(clip.tags.codes).to(device)
+    generator = torch.Generator().manual_seed(0)
+    ring = network.transformer.new_ring(1, network.frame_tokens(), like=incoming)
+    known = tokenizer.encode(to_network(torch.from_numpy(clip.frames[:context]).to(device)))
+    known = network.normalise(known)[:, None]
+    drawn = []
+    for t in range(until):
+        told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
+        noise = torch.randn(2, *known.shape[1:], generator=generator).to(device)
+        z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, steps)
+        if t >= context:
+            drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
+        commit_frame(network, z, noise[1:], told, ring, 0.9)
+    return to_frames(torch.stack(drawn)).cpu().numpy()

@@ -1,0 +1,194 @@
+"""The two Lightning modules. A step draws everything random from (seed, stage, k), so resuming gives the same bits.
+
+Legend: B batch, T frames, V views, N tokens, C channels or colours.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from worldmodel.dynamics.conditioning import incoming, motion_channels
+from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.objective import shortcut_forcing_loss
+from worldmodel.nn.transformer import matmul_flops_per_token
+from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
+from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
+from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.corpus import LatentClips
+
+
+class NumberedBatches(Dataset):
+    """Batch k of a pure function of k."""
+
+    def __init__(self, make: Callable[[int], Any], steps: int) -> None:
+        self.make, self.steps = make, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, k: int) -> Any:
+        return self.make(k)
+
+
+class FromStep(Sampler):
+    """The numbers of the batches still to come: a resumed run begins where it stopped."""
+
+    def __init__(self, module: lightning.LightningModule, steps: int) -> None:
+        self.module, self.steps = module, steps
+
+    def __iter__(self) -> Any:
+        return iter(range(self.module.global_step, self.steps))
+
+    def __len__(self) -> int:
+        return self.steps - self.module.global_step
+
+
+def loader(module: lightning.LightningModule, make: Callable[[int], Any], steps: int) -> DataLoader:
+    """A loader of numbered batches that respects how far the module is."""
+    return DataLoader(
+        NumberedBatches(make, steps), batch_size=None, sampler=FromStep(module, steps), collate_fn=_as_tensors
+    )
+
+
+def _as_tensors(batch: Any) -> Any:
+    """Arrays of a tuple or of a ``LatentClips`` as tensors by name."""
+    if isinstance(batch, LatentClips):
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in vars(batch).items()}
+    return tuple(torch.from_numpy(np.ascontiguousarray(value)) for value in batch)
+
+
+class Stage(lightning.LightningModule):
+    """What both stages share: optimizer, schedule, random streams, throughput and FLOPs utilisation."""
+
+    name = ""
+
+    def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
+        super().__init__()
+        self.run_config, self.stage = config, stage
+        self._clock: tuple[float, int] | None = None
+        #: Measured rate of a large fp32 matrix product on this device, for the utilisation that is logged.
+        self.peak_flops = 0.0
+
+    def generator(self) -> torch.Generator:
+        """The random stream of the current step."""
+        seed = np.random.SeedSequence([self.run_config.seed, len(self.name), self.global_step])
+        return torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with decay on matrices only, under a trapezium."""
+        decay = [p for p in self.parameters() if p.ndim >= 2]
+        rest = [p for p in self.parameters() if p.ndim < 2]
+        optimizer = torch.optim.AdamW(
+            [{"params": decay, "weight_decay": self.stage.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+            lr=self.stage.learning_rate,
+            betas=(0.9, 0.95),
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezium(step, self.stage))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def log_speed(self, frames: int, flops: float) -> None:
+        """Frames per second and the fraction of the measured matrix rate, over the time since the last call."""
+        now = time.perf_counter()
+        if self._clock is not None:
+            seconds = now - self._clock[0]
+            self.log("frames_per_s", frames / seconds, prog_bar=True)
+            if self.peak_flops:
+                self.log("mfu", flops / seconds / self.peak_flops, prog_bar=True)
+        self._clock = (now, frames)
+
+
+class TokenizerStage(Stage):
+    """Frames → reconstruction loss."""
+
+    name = "tokenizer"
+
+    def __init__(self, config: TrainConfig, network: Tokenizer) -> None:
+        super().__init__(config, config.tokenizer_stage)
+        self.network = network
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """One batch of uint8 frames and their valid masks."""
+        frames, valid = batch
+        x_BCHW, valid_B1HW = to_network(frames), valid[:, None].float()
+        output = self.network(x_BCHW, generator=self.generator()).float()
+        loss = reconstruction_loss(output, x_BCHW, valid_B1HW, self.run_config.reconstruction)
+        self.log("loss", loss, prog_bar=True)
+        self.log("psnr_db", psnr_db(output.detach(), x_BCHW, valid_B1HW).mean(), prog_bar=True)
+        rows, columns = self.network.config.stem_grid
+        self.log_speed(len(frames), 3 * len(frames) * rows * columns * matmul_flops_per_token(self.network))
+        return loss
+
+
+class DynamicsStage(Stage):
+    """Clips of latents → shortcut forcing loss."""
+
+    name = "dynamics"
+
+    def __init__(self, config: TrainConfig, network: Dynamics) -> None:
+        super().__init__(config, config.dynamics_stage)
+        self.network = network
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        """One batch of clips."""
+        told, clean = prepare_clips(batch, self.network)
+        done = self.global_step / max(1, self.stage.steps)
+        loss, figures = shortcut_forcing_loss(
+            self.network,
+            clean,
+            told,
+            self.run_config.objective,
+            self.generator(),
+            shortcut=done >= self.run_config.clips.shortcut_from,
+            own=done >= self.run_config.clips.own_from,
+            weight_BN=batch["token_weight"],
+        )
+        self.log("loss", loss, prog_bar=True)
+        for name, value in figures.items():
+            self.log(name, value, prog_bar=name == "error_low_tau")
+        frames = clean.shape[0] * clean.shape[1]
+        tokens = self.network.frame_tokens()
+        self.log_speed(frames, 3 * frames * tokens * matmul_flops_per_token(self.network.transformer))
+        return loss
+
+
+def prepare_clips(batch: dict[str, Tensor], network: Dynamics) -> tuple[Told, Tensor]:
+    """Incoming motion and tags, and normalised latents, of a batch of clips."""
+    outgoing = motion_channels(batch["speed_mps"], batch["yaw_rate_radps"], batch["dt_s"], batch["camera_height_m"])
+    return Told(incoming(outgoing), batch["tags"]), network.normalise(batch["latents"])
+
+
+def trapezium(step: int, stage: StageConfig) -> float:
+    """Learning rate factor: up over ``warmup_share``, flat, down to zero over ``decay_share`` of the steps."""
+    done = (step + 1) / max(1, stage.steps)
+    return max(0.0, min(1.0, done / max(stage.warmup_share, 1e-9), (1 - done) / max(stage.decay_share, 1e-9)))
+
+
+def matmul_rate(device: torch.device, *, seconds: float = 0.3) -> float:
+    """Floating-point operations per second of a large fp32 matrix product on this device, measured."""
+    a = torch.randn(2048, 2048, device=device)
+
+    def run() -> None:
+        torch.mm(a, a)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    run()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        run()
+        count += 1
+    return count * 2 * math.prod((2048, 2048, 2048)) / (time.perf_counter() - start)
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """In evaluation mode and without gradients."""
+    return module.eval().requires_grad_(False)
