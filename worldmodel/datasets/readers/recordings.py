@@ -9,9 +9,7 @@ and the sidecar overriding earlier ones:
 
 - ``camera``: ``hfov_deg``, ``horizon`` (row of the horizon over the height), ``centre`` (column of the optical axis
   over the width), ``height_m``. A nominal guess where nobody calibrated: 65 degrees and 0.5.
-- ``steering``: ``wheelbase_m``, ``full_scale_deg`` (road-wheel angle at 1.0), ``right_positive``, ``lead_s`` (how much
-  earlier than the visible turn the column is), ``understeer_s2pm2`` (K in yaw = v tan(angle) / (L (1 + K v^2))). With
-  it and a known speed, unknown yaw rate is inferred.
+- ``steering``: the fields of ``steering.SteeredVehicle``. With it and a known speed, unknown yaw rate is inferred.
 - ``tags``, ``place``, ``caption``, ``licence``.
 
 Rows of ``speed_mps`` and ``yaw_rate`` are forward differences (row t: from frame t to t+1), as our contract has it.
@@ -34,13 +32,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from worldmodel.datasets.source import Recording
-from worldmodel.datasets.timing import mean_between
+from worldmodel.datasets.steering import SteeredVehicle
 from worldmodel.datasets.video import VideoReader
 from worldmodel.geometry.camera import nominal_camera
-from worldmodel.geometry.motion import curvature_of_steering
-from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray, Tags
+from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray, MotionSource, Tags
 
 #: Used where no profile says otherwise.
 DEFAULT_PROFILE: Mapping[str, Any] = {"camera": {"hfov_deg": 65.0, "horizon": 0.5}}
@@ -83,19 +81,20 @@ class Recordings:
                 f"{video_path}: {count} frames but {rows} table rows; the first {min(rows, count)} are used"
             )
             table = {name: column[:count] for name, column in table.items()}
-        motion, speed_source, yaw_source = _motion(table, profile.get("steering"), video_path)
         t_s = table["t"]
         segment = table.get("segment", np.zeros(len(t_s)))
+        breaks = np.concatenate([[True], (np.diff(segment) != 0) | (np.diff(t_s) <= 0)])
+        motion, speed_source, yaw_source = _motion(table, profile.get("steering"), breaks, video_path)
         return Recording(
             drive_id=drive_id,
             place_id=str(profile.get("place", profile.get("track", drive_id))),
             t_s=t_s,
             motion=motion,
-            speed_source=speed_source,  # type: ignore[arg-type]
-            yaw_rate_source=yaw_source,  # type: ignore[arg-type]
+            speed_source=speed_source,
+            yaw_rate_source=yaw_source,
             camera=camera_of(profile["camera"], width_px, height_px),
             frames=_Frames(video_path),
-            breaks=np.concatenate([[True], (np.diff(segment) != 0) | (np.diff(t_s) <= 0)]),
+            breaks=breaks,
             tags=Tags(np.tile(Tags.named(**profile.get("tags", {})).codes, (len(t_s), 1))),
             caption=str(profile.get("caption", "")),
             licence=str(profile.get("licence", profile.get("license", ""))),
@@ -210,44 +209,22 @@ def _to_numbers(values: Sequence[Any], where: str) -> FloatArray:
 
 
 def _motion(
-    table: Mapping[str, FloatArray], steering: Mapping[str, Any] | None, path: Path
-) -> tuple[EgoMotion, str, str]:
+    table: Mapping[str, FloatArray], steering: Mapping[str, Any] | None, breaks: NDArray[np.bool_], path: Path
+) -> tuple[EgoMotion, MotionSource, MotionSource]:
     t_s = table["t"]
     unknown = np.full(len(t_s), np.nan)
     speed, yaw_rate = table.get("speed_mps", unknown), table.get("yaw_rate", unknown)
-    speed_source = "measured" if np.isfinite(speed).any() else "unknown"
-    yaw_source = "measured" if np.isfinite(yaw_rate).any() else "unknown"
-    if steering and yaw_source == "unknown" and speed_source != "unknown" and "steering" in table:
-        yaw_rate = steered_yaw_rate(speed, table["steering"], t_s, **steering)
-        speed = mean_between(t_s, speed, t_s)
-        yaw_source = "inferred" if np.isfinite(yaw_rate).any() else "unknown"
+    speed_source: MotionSource = "measured" if np.isfinite(speed).any() else "unknown"
+    yaw_source: MotionSource = "measured" if np.isfinite(yaw_rate).any() else "unknown"
     try:
-        return EgoMotion(speed, yaw_rate).validate(), speed_source, yaw_source
-    except ValueError as error:
+        motion = EgoMotion(speed, yaw_rate).validate()
+        if steering and yaw_source == "unknown" and speed_source != "unknown" and "steering" in table:
+            vehicle = SteeredVehicle(**steering)
+            runs = np.split(np.arange(len(t_s)), np.flatnonzero(breaks)[1:])
+            parts = [vehicle.motion(t_s[r], speed[r], table["steering"][r]) for r in runs]
+            speed, yaw_rate = (np.concatenate([getattr(p, f) for p in parts]) for f in ("speed_mps", "yaw_rate_radps"))
+            motion = EgoMotion(speed, yaw_rate).validate()
+            yaw_source = "inferred" if np.isfinite(yaw_rate).any() else "unknown"
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def steered_yaw_rate(
-    speed_mps: FloatArray,
-    steering: FloatArray,
-    t_s: FloatArray,
-    *,
-    wheelbase_m: float,
-    full_scale_deg: float,
-    right_positive: bool,
-    lead_s: float = 0.0,
-    understeer_s2pm2: float = 0.0,
-) -> FloatArray:
-    """Mean yaw rate ``(N,)`` from each row to the next, of a bicycle model driven by steering readings.
-
-    Args:
-        speed_mps, steering: ``(N,)`` readings at ``t_s``; steering -1..1.
-        t_s: ``(N,)``.
-        wheelbase_m, full_scale_deg: of the vehicle.
-        right_positive: the sign of the steering column.
-        lead_s: the reading at t is seen in the picture at t + lead_s.
-        understeer_s2pm2: K of yaw rate = v tan(angle) / (L (1 + K v^2)).
-    """
-    angle = np.radians(full_scale_deg) * np.clip(steering, -1, 1) * (-1.0 if right_positive else 1.0)
-    yaw_rate = speed_mps * curvature_of_steering(angle, wheelbase_m) / (1 + understeer_s2pm2 * speed_mps**2)
-    return mean_between(t_s + lead_s, yaw_rate, t_s)
+    return motion, speed_source, yaw_source
