@@ -13,7 +13,7 @@ from worldmodel.types import Camera, Clip, EgoMotion, Tags
 class FakeWorld:
     """Row b's frame holds its distance (red), heading (green) and seeded noise (blue)."""
 
-    camera: Camera = dataclasses.field(default_factory=lambda: canonical_camera(32, 64))
+    camera: Camera = dataclasses.field(default_factory=lambda: canonical_camera(32, 64, height_m=1.4))
     dt_s: float = 0.1
     tells: bool = True
 

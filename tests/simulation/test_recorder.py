@@ -185,12 +185,17 @@ def test_unnamed_runs_are_numbered_past_complete_and_interrupted_ones(tmp_path):
     default = str(tmp_path / "drive")
     with landing("", default=default) as (_, first):
         pass
-    with pytest.raises(RuntimeError), landing("", default=default):
-        raise RuntimeError
+    partial_of(tmp_path / "drive_2").mkdir()
     with landing("", default=default) as (_, third):
         pass
     assert [first.name, third.name] == ["drive", "drive_3"]
     assert partial_of(tmp_path / "drive_2").is_dir()
+
+
+def test_a_run_that_fails_before_it_wrote_anything_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), landing("", default=str(tmp_path / "drive")):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_says_where_the_finished_part_lies(tmp_path):

@@ -1,7 +1,8 @@
 """YAML files that people write, read so that an error names the file, the line and the field.
 
-Knows YAML and lines, not what a document is about: whoever reads one raises ``FieldError`` with the place inside the
-document, and ``Document.locating`` turns it into a ``ValueError`` that an editor can jump to.
+The documents that ship with the project lie in ``CONF_DIR``. Knows YAML and lines, not what a document is about:
+whoever reads one raises ``FieldError`` with the place inside the document, and ``Document.locating`` turns it into a
+``ValueError`` that an editor can jump to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any
 
 import yaml
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+#: Where configuration lies: in the wheel inside the package, in a checkout beside it.
+CONF_DIR = next((d for d in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if d.is_dir()), _PACKAGE.parent / "conf")
 #: Keys and list indices from the root of a document.
 Place = tuple[str | int, ...]
 
@@ -97,6 +101,26 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
     return yaml.SafeLoader("").construct_object(node)
+
+
+def find_document(kind: str, name: str) -> Path:
+    """The file a user names: a path, or the name of one that ships in ``conf/<kind>``.
+
+    Args:
+        kind: folder of ``conf``, e.g. ``profiles``.
+        name: as typed.
+
+    Raises:
+        ValueError: neither; with the nearest name.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    shipped = {path.stem: path for path in sorted((CONF_DIR / kind).glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
+    close = difflib.get_close_matches(name, shipped, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(shipped)}, or give a .yaml file"
+    raise ValueError(f"{kind.removesuffix('s')}: {name!r} is not in conf/{kind}; {remedy}")
 
 
 def known_fields(given: Mapping[str, Any], known: Iterable[str], place: Place = ()) -> None:

@@ -36,6 +36,10 @@ def landing(out: str, *, default: str, overwrite: bool = False) -> Iterator[tupl
         yield partial, final
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: what was finished is in {partial}") from None
+    except Exception:
+        with contextlib.suppress(OSError):  # not empty: what was finished stays
+            partial.rmdir()
+        raise
     replaced = final.with_name(final.name + ".replaced")
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)

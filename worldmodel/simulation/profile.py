@@ -133,7 +133,8 @@ class Profile:
         """
         limits = limits or VehicleLimits()
         if not self.start_speed_mps <= limits.speed_max_mps:
-            raise FieldError(("start_speed_mps",), f"{self.start_speed_mps:g} is above {limits.speed_max_mps:g} m/s")
+            beyond = f"{self.start_speed_mps:.3g} m/s is not in 0..{limits.speed_max_mps:g}"
+            raise FieldError(("start_speed_mps",), f"beyond the vehicle's limits: {beyond}")
         times, speeds, curvatures = [0.0], [self.start_speed_mps], [0.0]
         while times[-1] < steps * dt_s - 1e-9:
             for index, segment in enumerate(self.segments):

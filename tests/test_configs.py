@@ -1,0 +1,118 @@
+"""Every configuration that ships composes and builds, and says what its keys mean."""
+
+import importlib
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from worldmodel.cli import MODES, PLAIN_KEYS
+from worldmodel.config import build, compose
+from worldmodel.simulation.documents import CONF_DIR
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "train/experiment").glob("*.yaml"))
+NEVER_GROUPS = {"model", "data", "scenario", "policy", "prompt", "out", "seed", "device", "profile"}
+
+
+def config_class(mode):
+    module, name = MODES[mode]
+    return getattr(importlib.import_module(module), name)
+
+
+def test_configuration_lies_in_the_checkout():
+    assert CONF_DIR == ROOT / "conf"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_builds(experiment):
+    from worldmodel.training.config import TrainConfig
+
+    build(TrainConfig, compose("train", [f"experiment={experiment}"])).validate()
+
+
+def test_training_keys_are_those_of_the_code():
+    from worldmodel.training.config import TrainConfig
+
+    node = compose("train", ["dynamics_stage.steps=7", "+data.options.weather=clear"])
+    config = build(TrainConfig, node)
+    assert config.dynamics_stage.steps == 7
+    assert config.data.options == {"weather": "clear"}
+    assert set(node) == {field.name for field in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_composes_builds_and_has_the_keys_of_its_code(mode):
+    node = compose("rollout", [f"mode={mode}"])
+    assert node.mode == mode
+    keys = OmegaConf.to_container(node)
+    del keys["mode"]
+    cls = config_class(mode)
+    assert set(keys) == {field.name for field in fields(cls)}
+    assert build(cls, keys) == cls(), "a default in the yaml is not that of the code"
+
+
+def test_modes_are_the_files_in_conf():
+    assert {path.stem for path in (CONF_DIR / "rollout/mode").glob("*.yaml")} == set(MODES)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_help_explains_every_key_and_shows_commands(mode):
+    text = (CONF_DIR / f"rollout/mode/{mode}.yaml").read_text().partition("template: |-")[2]
+    for field in fields(config_class(mode)):
+        assert re.search(rf"^ +{field.name}=\S* +\S", text, re.M), f"mode={mode}: {field.name} is not explained"
+    assert text.count("python rollout.py") >= 2
+
+
+def test_plain_keys_are_never_config_groups():
+    for root in ("rollout", "train"):
+        folders = {path.name for path in (CONF_DIR / root).iterdir() if path.is_dir()}
+        assert not folders & NEVER_GROUPS
+    assert NEVER_GROUPS - {"seed"} <= PLAIN_KEYS
+
+
+def run(*arguments, door="rollout.py"):
+    command = [sys.executable, str(ROOT / door), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_help_is_ours():
+    result = run("--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith("Drive in a learned world.")
+    assert "Powered by Hydra" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lenght_s=3"], "error: lenght_s: no such key; did you mean 'length_s'?"),
+        (["mode=drvie"], "error: mode=drvie: no such mode; there are " + ", ".join(sorted(MODES))),
+        (["+sead=1"], "error: sead: no such key; did you mean 'seed'?"),
+        (["length_s=soon"], "error: length_s: expected a number, got 'soon'"),
+        (["motion=recored"], "error: motion: 'recored' is not one of auto, recorded, scripted, policy; did you mean"),
+        (["batch"], "error: batch: expected key=value"),
+        (["batch=0"], "error: batch: expected a number from 1, got 0"),
+        (["model=no/such/model,here=1"], "error: model 'no/such/model,here=1': no directory"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_train_names_the_nearest_key_and_experiment():
+    result = run("dynamics_stage.stps=3", door="train.py")
+    assert (result.returncode, result.stderr) == (
+        2,
+        "error: dynamics_stage.stps: no such key; did you mean 'dynamics_stage.steps'?\n",
+    )
+    result = run("experiment=nano", door="train.py")
+    assert result.returncode == 2
+    assert result.stderr == f"error: experiment=nano: no such experiment; there are {', '.join(EXPERIMENTS)}\n"

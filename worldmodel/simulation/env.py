@@ -1,0 +1,155 @@
+"""One Gymnasium environment over any ``World``: the learned and the reference world look alike to a policy.
+
+Action: Box(accel_mps2, curvature_1pm), which the vehicle model turns into motion. Observation: Dict(frame ``(H, W, 3)``
+uint8, speed ``(1,)`` m/s). An episode terminates at a collision or off the road, as the world tells it, and is
+truncated at the scenario's length. Reward: metres driven in the step, less ``FAILURE_COST_M`` where it terminates.
+
+``info`` has the keys ``INFO_KEYS`` in every world; ``info["truth"]`` holds whatever else the world tells, for
+``oracle-*`` policies and for scoring, and is empty in the learned world.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from worldmodel.geometry.motion import VehicleLimits, drive
+from worldmodel.simulation.rollout import info_of, vehicle_after
+from worldmodel.types import Controls, EgoMotion, Scenario, Tags, World
+
+INFO_KEYS = (
+    "t_s",
+    "speed_mps",
+    "yaw_rate_radps",
+    "accel_mps2",
+    "curvature_1pm",
+    "distance_m",
+    "collision",
+    "off_road",
+    "truth",
+)
+FAILURE_COST_M = 20.0
+
+ObsType = dict[str, NDArray[Any]]
+
+
+class DriveEnv(gymnasium.Env[ObsType, NDArray[np.float32]]):
+    """Drive one world with Gymnasium's interface.
+
+    Args:
+        world: learned or true.
+        scenario_of_seed: what ``reset(seed)`` starts where no scenario is given.
+        limits: of the vehicle; also the bounds of the action space.
+        render_mode: ``rgb_array`` or ``None``.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        scenario_of_seed: Callable[[int], Scenario] = lambda seed: Scenario(Tags.unknown(), seed=seed),
+        limits: VehicleLimits | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.world, self.limits, self.render_mode = world, limits or VehicleLimits(), render_mode
+        self.scenario: Scenario | None = None
+        self._scenario_of_seed = scenario_of_seed
+        low = np.array([self.limits.accel_min_mps2, -self.limits.curvature_max_1pm], dtype=np.float32)
+        high = np.array([self.limits.accel_max_mps2, self.limits.curvature_max_1pm], dtype=np.float32)
+        self.action_space = spaces.Box(low, high, dtype=np.float32)
+        shape = (world.camera.height_px, world.camera.width_px, 3)
+        self.observation_space: spaces.Space[Any] = spaces.Dict(
+            {
+                "frame": spaces.Box(0, 255, shape, dtype=np.uint8),
+                "speed": spaces.Box(0.0, self.limits.speed_max_mps, (1,), dtype=np.float32),
+            }
+        )
+
+    @property
+    def dt_s(self) -> float:
+        """Seconds from one step to the next."""
+        return self.world.dt_s
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: of the world; default the scenario's own, or a number drawn by the environment.
+            options: ``{"scenario": Scenario}`` to start there.
+
+        Raises:
+            ValueError: an unknown option, or an impossible scenario.
+        """
+        super().reset(seed=seed)
+        options = dict(options or {})
+        scenario = options.pop("scenario", None)
+        if options:
+            raise ValueError(f"reset: options has {sorted(options)}, the only option is 'scenario'")
+        if scenario is None:
+            scenario = self._scenario_of_seed(int(self.np_random.integers(2**31)) if seed is None else seed)
+        elif seed is not None:
+            scenario = dataclasses.replace(scenario, seed=seed)
+        self.scenario = scenario.validate()
+        self._frame = self.world.start(scenario.context, batch=1, seed=scenario.seed)[0]
+        told = info_of(self.world)
+        self._vehicle = vehicle_after(scenario.context, speed_mps=_own_speed(told))
+        self._steps, self._distance_m = 0, 0.0
+        nothing = Controls(np.array(0.0), np.array(0.0))
+        return self._observation(), self._info(told, EgoMotion.unknown(), nothing)
+
+    def step(self, action: NDArray[np.float32]) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
+        """Drive for ``dt_s``.
+
+        Raises:
+            ValueError: an action that is not finite.
+        """
+        assert self.scenario is not None, "reset before the first step"
+        controls = Controls(np.float64(action[0]), np.float64(action[1])).validate()  # pyright: ignore[reportArgumentType]
+        self._vehicle, motion = drive(self._vehicle, controls, self.world.dt_s, self.limits)
+        frames = self.world.step(motion, tags=self.scenario.tags)
+        assert frames is not None
+        self._frame = frames[0]
+        self._steps += 1
+        moved_m = float(motion.speed_mps) * self.world.dt_s
+        self._distance_m += moved_m
+        info = self._info(info_of(self.world), motion, controls)
+        terminated = info["collision"] or info["off_road"]
+        truncated = self._steps >= round(self.scenario.length_s / self.world.dt_s)
+        reward = moved_m - FAILURE_COST_M * terminated
+        return self._observation(), reward, terminated, truncated and not terminated, info
+
+    def render(self) -> NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The newest frame ``(H, W, 3)`` where ``render_mode`` is ``rgb_array``."""
+        return self._frame.copy() if self.render_mode == "rgb_array" else None
+
+    def _observation(self) -> ObsType:
+        return {"frame": self._frame, "speed": np.array([self._vehicle.speed_mps], dtype=np.float32)}
+
+    def _info(self, told: dict[str, NDArray[Any]], motion: EgoMotion, controls: Controls) -> dict[str, Any]:
+        truth = {name: column[0] for name, column in told.items()}
+        return {
+            "t_s": self._steps * self.world.dt_s,
+            "speed_mps": float(self._vehicle.speed_mps),
+            "yaw_rate_radps": float(motion.yaw_rate_radps),
+            "accel_mps2": float(controls.accel_mps2),
+            "curvature_1pm": float(self._vehicle.curvature_1pm),
+            "distance_m": self._distance_m,
+            "collision": bool(truth.get("collision", False)),
+            "off_road": bool(truth.get("off_road", False)),
+            "truth": truth,
+        }
+
+
+def _own_speed(told: dict[str, NDArray[Any]]) -> float | None:
+    """The speed the world itself starts with, where it tells."""
+    return float(told["speed_mps"][0]) if "speed_mps" in told else None

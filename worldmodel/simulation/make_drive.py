@@ -1,0 +1,243 @@
+"""``rollout.py``: one drive, or a batch of them, in the learned world, on disk.
+
+Puts together where a drive starts, who drives, the engine and the recorder. Knows nothing of how any of them works.
+
+Shapes: B rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from worldmodel.simulation.documents import find_document
+from worldmodel.simulation.drive_io import load_drive
+from worldmodel.simulation.outputs import landing
+from worldmodel.simulation.policies.library import open_policy
+from worldmodel.simulation.policies.policy import Policy
+from worldmodel.simulation.policies.simple import Recorded, Scripted
+from worldmodel.simulation.profile import Profile
+from worldmodel.simulation.recorder import PROVENANCE, DriveRecorder, write_json
+from worldmodel.simulation.rollout import Moment, begin, rollout
+from worldmodel.simulation.sheet import contact_sheet, write_png
+from worldmodel.simulation.starting import Start, StartConfig, open_start, parse_tags
+from worldmodel.simulation.worlds import open_world, surroundings
+from worldmodel.types import Clip, EgoMotion, Tags, World
+
+DEFAULT_LENGTH_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class DriveConfig(StartConfig):
+    """A drive in the learned world; the fields of ``StartConfig`` say where it starts.
+
+    Attributes:
+        model: bundled name, folder or Hub repository.
+        out: folder; empty for ``outputs/drive``, numbered where that is taken.
+        overwrite: replace a complete drive at ``out``.
+        length_s: seconds; ``None`` for a minute, or what is left of a recorded motion that is shorter.
+        seed: of the first row.
+        batch: rows.
+        tags: wanted along the drive; empty keeps those of the context.
+        motion: who moves: a recording, a profile or a policy; ``auto`` is the first of policy, recording, profile
+            that is there.
+        profile: name in ``conf/profiles`` or a YAML file.
+        policy: name of a policy.
+        motion_gain: factor on speed and yaw rate, or one for each.
+        mirror: turn the other way.
+        steps_per_frame: denoising steps.
+        device, precision: where and how it is computed.
+    """
+
+    model: str = "nano"
+    out: str = ""
+    overwrite: bool = False
+    length_s: float | None = None
+    seed: int = 0
+    batch: int = 1
+    motion: Literal["auto", "recorded", "scripted", "policy"] = "auto"
+    profile: str = "winding"
+    policy: str = ""
+    motion_gain: float | tuple[float, float] = 1.0
+    mirror: bool = False
+    steps_per_frame: int = 4
+    device: str = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch: expected a number from 1, got {self.batch}")
+        if self.seed < 0:
+            raise ValueError(f"seed: expected a number from 0, got {self.seed}")
+        if self.length_s is not None and not self.length_s > 0:
+            raise ValueError(f"length_s: expected a number of seconds above 0, got {self.length_s}")
+        if self.motion == "auto":
+            return
+        if (self.motion == "policy") != bool(self.policy):
+            remedy = "name one with policy=" if self.motion == "policy" else f"leave out policy={self.policy}"
+            raise ValueError(f"motion={self.motion}: {remedy}")
+
+    @property
+    def gains(self) -> tuple[float, float]:
+        """Factors on speed and yaw rate, the mirror included."""
+        speed, turn = self.motion_gain if isinstance(self.motion_gain, tuple) else (self.motion_gain, self.motion_gain)
+        return speed, -turn if self.mirror else turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Driver:
+    """Who drives, from which speed, and for how long it can.
+
+    Attributes:
+        policy: the driver.
+        speed_mps: at the start; ``None`` keeps that of the context.
+        steps: how many it can say something about; ``None`` for ever.
+        about: for the provenance.
+    """
+
+    policy: Policy
+    speed_mps: float | None
+    steps: int | None
+    about: Mapping[str, Any]
+
+
+def run(config: DriveConfig) -> Path:
+    """Make the drive and return its folder.
+
+    Raises:
+        ValueError: a model, context, profile or policy that is not there or does not fit; nothing is written then.
+    """
+    world, about = open_world(
+        config.model, steps_per_frame=config.steps_per_frame, device=config.device, precision=config.precision
+    )
+    return make_drive(config, world, about)
+
+
+def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:
+    """``run`` in a world that is open; ``about_world`` joins the provenance."""
+    start = open_start(config, world.camera, dt_s=world.dt_s, batch=config.batch, seed=config.seed)
+    tags = parse_tags(config.tags) if config.tags else None
+    driver = choose_driver(config, start, world.dt_s)
+    steps = count_steps(config, driver, world.dt_s)
+    provenance = {
+        **about_world,
+        **surroundings(),
+        "start": dict(start.about),
+        "driver": dict(driver.about),
+        "seed": config.seed,
+        "dt_s": world.dt_s,
+        "first_frame": "the newest frame of the context; those after it are the world's",
+        "options": dataclasses.asdict(config),
+    }
+    with landing(config.out, default="outputs/drive", overwrite=config.overwrite) as (partial, final):
+        folders = [partial] if config.batch == 1 else [partial / f"{row:02d}" for row in range(config.batch)]
+        carry = begin(
+            world, start.contexts, driver.policy, batch=config.batch, seed=config.seed, speed_mps=driver.speed_mps
+        )
+        moments = rollout(world, driver.policy, carry, steps=steps, tags=tags)
+        row_tags = [tags or tags_of(context) for context in start.contexts]
+        figures = record(_progress(moments, steps + 1, config.batch), folders, world, row_tags, provenance)
+        if config.batch > 1:
+            write_json(partial / PROVENANCE, provenance | figures)
+        for folder in folders:
+            write_png(folder / "sheet.png", contact_sheet(load_drive(folder)))
+    drives = final / ("drive.mp4" if config.batch == 1 else "*/drive.mp4")
+    print(f"{drives}: {steps * world.dt_s:.0f} s of driving, made at {figures['frames_per_s']:.1f} frames/s")
+    return final
+
+
+def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:
+    """Who drives, checked for the whole length of the drive.
+
+    Raises:
+        ValueError: a recorded motion is asked for where there is none, no such profile or policy, or a profile that
+            is beyond the vehicle's limits.
+    """
+    speed_gain, turn_gain = config.gains
+    motion = config.motion
+    if motion == "auto":
+        known = start.recorded is not None and bool(start.recorded.is_known.any())
+        motion = "policy" if config.policy else "recorded" if known else "scripted"
+    if motion == "policy":
+        if (speed_gain, turn_gain) != (1.0, 1.0):
+            raise ValueError("motion_gain and mirror change a recorded or scripted motion, not what a policy does")
+        return Driver(open_policy(config.policy), None, None, {"motion": "policy", "policy": config.policy})
+    if motion == "recorded":
+        if start.recorded is None:
+            raise ValueError("motion=recorded: this context has no recorded motion; name data= or context=<file>.mp4")
+        given = EgoMotion(start.recorded.speed_mps * speed_gain, start.recorded.yaw_rate_radps * turn_gain)
+        return Driver(Recorded(given), None, given.shape[0], {"motion": "recorded", "gains": config.gains})
+    path = find_document("profiles", config.profile)
+    profile = Profile.load(path).scaled(speed=speed_gain, turn=turn_gain)
+    profile.plan(dt_s, round((config.length_s or DEFAULT_LENGTH_S) / dt_s))
+    # Frames of a context tell its speed; from tags alone the profile may begin at its own.
+    speed_mps = None if isinstance(start.contexts[0], Clip) else profile.start_speed_mps
+    about = {"motion": "scripted", "profile": profile.name, "file": path.name, "gains": config.gains}
+    return Driver(Scripted(profile), speed_mps, None, about)
+
+
+def count_steps(config: DriveConfig, driver: Driver, dt_s: float) -> int:
+    """Steps of the drive.
+
+    Raises:
+        ValueError: it is to be longer than the motion recorded for it.
+    """
+    if config.length_s is None:
+        steps = round(DEFAULT_LENGTH_S / dt_s)
+        return steps if driver.steps is None else min(steps, driver.steps)
+    steps = max(1, round(config.length_s / dt_s))
+    if driver.steps is not None and steps > driver.steps:
+        left_s = driver.steps * dt_s
+        raise ValueError(f"length_s={config.length_s:g}: only {left_s:.1f} s of recorded motion are left from there")
+    return steps
+
+
+def record(
+    moments: Iterator[Moment],
+    folders: list[Path],
+    world: World,
+    tags: list[Tags],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Stream a batch's moments into one folder per row; returns wall time and frames/s."""
+    began = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        recorders = [
+            stack.enter_context(
+                DriveRecorder(folder, camera=world.camera, dt_s=world.dt_s, provenance={**provenance, "row": row})
+            )
+            for row, folder in enumerate(folders)
+        ]
+        for moment in moments:
+            for row, recorder in enumerate(recorders):
+                recorder.write(
+                    moment.frames[row],
+                    t_s=moment.t_s,
+                    motion=moment.motion[row],
+                    controls=None if moment.controls is None else moment.controls[row],
+                    tags=tags[row],
+                    info={name: column[row] for name, column in moment.info.items()},
+                )
+        wall_s = time.perf_counter() - began
+        frames = sum(recorder.count for recorder in recorders)
+        figures = {"wall_s": round(wall_s, 2), "frames_per_s": round(frames / wall_s, 2)}
+        for recorder in recorders:
+            recorder.finish(figures)
+    return figures
+
+
+def tags_of(context: Clip | Tags) -> Tags:
+    """The tags ``()`` a context ends with."""
+    tags = context.tags if isinstance(context, Clip) else context
+    return tags if tags.codes.ndim == 1 else Tags(tags.codes[-1], tags.caption)
+
+
+def _progress(moments: Iterator[Moment], total: int, rows: int) -> Iterator[Moment]:
+    """A bar that counts frames of all rows."""
+    yield from tqdm(moments, "driving", total=total, unit="frame", unit_scale=rows if rows > 1 else False)

@@ -1,0 +1,123 @@
+"""Where a drive starts: frames of the reference world, an episode, a recording, or tags alone.
+
+What the user names becomes one context per row, at the world's own frame size, and the motion that was recorded from
+there on, on the world's own clock. Knows where frames come from, not what a world does with them.
+
+Shapes: S steps of the world.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.reference.drive import render_drive
+from worldmodel.reference.options import options_from_tags
+from worldmodel.simulation.footage import Footage, open_episode, open_recording
+from worldmodel.types import Camera, Clip, EgoMotion, Tags
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConfig:
+    """Where a drive starts.
+
+    Attributes:
+        context: ``reference``, an mp4 file, or tags such as ``weather=rain,time_of_day=night``.
+        data: a prepared data set to take the context from, instead of ``context``.
+        episode: number of the episode in it.
+        t_s: seconds into the episode or recording; ``None`` as soon as the context is whole.
+        context_s: seconds of frames before the drive.
+        tags: wanted of a reference context.
+    """
+
+    context: str = "reference"
+    data: str = ""
+    episode: int = 0
+    t_s: float | None = None
+    context_s: float = 3.2
+    tags: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A resolved start.
+
+    Attributes:
+        contexts: one per row.
+        recorded: ``(S,)`` what the ego did from the newest frame of the context on, or ``None`` where nobody knows.
+        about: for the provenance.
+    """
+
+    contexts: tuple[Clip | Tags, ...]
+    recorded: EgoMotion | None
+    about: Mapping[str, Any]
+
+
+def open_start(config: StartConfig, camera: Camera, *, dt_s: float, batch: int = 1, seed: int = 0) -> Start:
+    """Resolve where a drive starts.
+
+    Args:
+        config: what the user named.
+        camera: of the world; frames are brought to its size.
+        dt_s: of the world; recorded motion is laid out on it.
+        batch: rows; in the reference world each has its own road, elsewhere all start alike.
+        seed: of the first row.
+
+    Raises:
+        ValueError: nothing of that name is there, or the time is outside it.
+    """
+    if config.data and config.context != "reference":
+        raise ValueError(f"data={config.data} and context={config.context}: name one of the two")
+    if config.data:
+        return _from_footage(open_episode(config.data, config.episode, camera), config, dt_s, batch)
+    if config.context == "reference":
+        length = max(2, round(config.context_s / dt_s))
+        tags = parse_tags(config.tags)
+        clips = tuple(reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags) for row in range(batch))
+        return Start(clips, None, {"context": "reference", "context_frames": length, "reference_seed": seed})
+    if Path(config.context).suffix:
+        return _from_footage(open_recording(config.context, camera, time_s=config.t_s), config, dt_s, batch)
+    if "=" in config.context:
+        return Start((parse_tags(config.context),) * batch, None, {"context": config.context, "context_frames": 0})
+    raise ValueError(
+        f"context={config.context}: expected reference, an mp4 file, or tags such as weather=rain,time_of_day=night"
+    )
+
+
+def parse_tags(text: str) -> Tags:
+    """Tags from ``weather=rain,time_of_day=night``; an empty text is unknown tags.
+
+    Raises:
+        ValueError: not of that form, or not in the vocabulary.
+    """
+    names = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        channel, equals, name = part.partition("=")
+        if not equals:
+            raise ValueError(f"tags: {part!r}: expected channel=name, e.g. weather=rain")
+        names[channel.strip()] = name.strip()
+    return Tags.named(**names)
+
+
+def reference_clip(seed: int, length: int, camera: Camera, *, dt_s: float = 0.1, tags: Tags | None = None) -> Clip:
+    """The first ``length`` frames of a calm drive in the reference world; a road of unknown kind is a country road."""
+    tags = Tags.unknown() if tags is None else tags
+    options = options_from_tags(tags, seed)
+    if tags.names()["road_kind"] == "unknown":
+        options = dataclasses.replace(options, road_kind="country")
+    return render_drive(dataclasses.replace(options, ego="good", events=()), length, camera=camera, dt_s=dt_s).clip()
+
+
+def _from_footage(footage: Footage, config: StartConfig, dt_s: float, batch: int) -> Start:
+    """The context that ends at ``t_s``, and the motion from there on."""
+    begins, ends = float(footage.t_s[0]), float(footage.t_s[-1])
+    newest = footage.nearest(min(begins + config.context_s, ends) if config.t_s is None else config.t_s)
+    newest_s = float(footage.t_s[newest])
+    first = int(np.searchsorted(footage.t_s, newest_s - config.context_s - 1e-6))
+    clip = footage.read(first, newest - first + 1)
+    about = {"context": footage.name, "t_s": newest_s, "context_frames": len(clip), **footage.about}
+    return Start((clip,) * batch, footage.on_clock(newest_s, dt_s), about)
