@@ -10,6 +10,7 @@ Knows nothing of lanes or of pictures. Shapes: N points; S table entries.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,7 @@ class Centreline:
         amplitude = share / radius_m / self._k_1pm
         self._amplitude_rad = amplitude * min(1.0, swing_rad / amplitude.sum())
         self._phase_rad = rng.uniform(0, 2 * np.pi, n)
+        self._waves = list(zip(*(v.tolist() for v in (self._amplitude_rad, self._k_1pm, self._phase_rad))))
         start = self._block(0, np.zeros(2))
         self.table = LineTable(*start)
         self._guess: list[FloatArray] = []
@@ -73,6 +75,30 @@ class Centreline:
         """Curvature in 1/m at distance ``s_m (...)``, left positive."""
         angle = np.asarray(s_m, dtype=np.float64)[..., None] * self._k_1pm + self._phase_rad
         return (self._amplitude_rad * self._k_1pm * np.cos(angle)).sum(-1)
+
+    def heading_scalar(self, s_m: float) -> float:
+        """``heading_at`` for one number, faster."""
+        return sum(a * math.sin(k * s_m + p) for a, k, p in self._waves)
+
+    def curvature_scalar(self, s_m: float) -> float:
+        """``curvature_at`` for one number, faster."""
+        return sum(a * k * math.cos(k * s_m + p) for a, k, p in self._waves)
+
+    def track(self, x_m: float, y_m: float, near_s_m: float) -> tuple[float, float]:
+        """Road coordinates (s, d) of one ground point that lies near ``near_s_m``."""
+        s, d = near_s_m, 0.0
+        table = self.table
+        for _ in range(3):
+            index = min(max(round((s - BEGIN_M) / STEP_M), 0), len(table.x_m) - 1)
+            rest = s - (BEGIN_M + STEP_M * index)
+            heading = self.heading_scalar(s)
+            direction = float(table.heading_rad[index]) + 0.5 * rest * float(table.curvature_1pm[index])
+            dx = x_m - float(table.x_m[index]) - rest * math.cos(direction)
+            dy = y_m - float(table.y_m[index]) - rest * math.sin(direction)
+            cos, sin = math.cos(heading), math.sin(heading)
+            d = dy * cos - dx * sin
+            s += (dx * cos + dy * sin) / max(1 - self.curvature_scalar(s) * d, 0.3)
+        return s, d
 
     def _block(self, index: int, start: FloatArray) -> list[FloatArray]:
         s = BEGIN_M + STEP_M * np.arange(index * _BLOCK, (index + 1) * _BLOCK)

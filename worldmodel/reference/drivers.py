@@ -88,6 +88,7 @@ class Driver:
         self._wild = 0.0
         self._reckless = False
         self._wait_s = 0.0
+        self._touching = False
         self.start_speed_mps = self._cruise(0.0) * (0.0 if rng.random() < 0.06 else rng.uniform(0.75, 1.0))
         self.start_d_m = road.lane_centre_m(self.lane) + self._bias_m + self._wander_m
 
@@ -121,10 +122,13 @@ class Driver:
         return steer
 
     def _accel(self, now: Situation, dt_s: float) -> float:
-        if now.collision or self._wait_s > 0:
-            self._wait_s = 3.0 if now.collision and now.speed_mps > 0.5 else self._wait_s - dt_s
-            if self._wait_s > 0:
-                return -7.0
+        # A new contact stops the drive for a while; one that lasts does not hold it for ever.
+        if now.collision and not self._touching:
+            self._wait_s = float(self._rng.uniform(2.5, 6.0))
+        self._touching = now.collision
+        if self._wait_s > 0:
+            self._wait_s -= dt_s if now.speed_mps < 0.5 else 0.0
+            return -7.0
         if self._brake_mps2 < 0:
             return self._brake_mps2
         wanted = self._cruise(now.s_m) * self._share

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.ground import Ground
 from worldmodel.reference.light import Light
-from worldmodel.reference.painter import Painter, headlight_beam
+from worldmodel.reference.painter import Drawable, Painter, headlight_beam
 from worldmodel.reference.road import Road
 from worldmodel.reference.scenery import Block, Scenery
 from worldmodel.reference.shapes import Faces
 from worldmodel.reference.sky import Sky
 from worldmodel.reference.sprites import plants
+from worldmodel.reference.vehicles import Seen, traffic_faces
 from worldmodel.reference.view import View
 from worldmodel.types import Camera, FloatArray, FrameArray
 
@@ -37,6 +38,7 @@ class Shot:
         attitude: pitch and roll of the body in rad.
         frame: number of the picture, for what flickers (rain, noise).
         speed_mps: of the ego, for rain streaks.
+        seen: other road users.
     """
 
     pose: FloatArray
@@ -44,6 +46,7 @@ class Shot:
     attitude: tuple[float, float] = (0.0, 0.0)
     frame: int = 0
     speed_mps: float = 0.0
+    seen: list[Seen] = dataclasses.field(default_factory=list)
 
 
 class Renderer:
@@ -124,7 +127,22 @@ class Renderer:
             faces.corners[index], faces.colour[index], faces.far_colour[index], faces.glow[index],
             faces.detail_m[index], faces.normal[index], depth[owner], shot.pose, shot.attitude, fade[owner],
         )  # fmt: skip
-        self._painter.paint(canvas, [drawable], self._place_plants(shot, whole))
+        drawables = [drawable]
+        if shot.seen:
+            drawables.append(self._project_traffic(shot))
+        self._painter.paint(canvas, drawables, self._place_plants(shot, whole))
+
+    def _project_traffic(self, shot: Shot) -> Drawable:
+        middles = np.array([(v.x_m, v.y_m, 0.8) for v in shot.seen])
+        depth = self.view.to_camera(middles, shot.pose, shot.attitude)[:, 2]
+        near = np.flatnonzero((depth > -8) & (depth < 440))
+        faces = traffic_faces([shot.seen[i] for i in near], self.light)
+        depth = depth[near][faces.owner]
+        fade = np.clip((depth - 340) / 90, 0, 1).astype(_F)
+        return self._painter.project(
+            faces.corners, faces.colour, faces.colour, faces.glow, faces.detail_m, faces.normal, depth,
+            shot.pose, shot.attitude, fade,
+        )  # fmt: skip
 
     def _place_plants(self, shot: Shot, block: Block) -> list:
         if not len(block.plant_xy):

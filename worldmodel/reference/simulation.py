@@ -16,11 +16,14 @@ import numpy as np
 from worldmodel.geometry.motion import advance, wrap_angle
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.drivers import Situation
+from worldmodel.reference.events import Events, no_gap
 from worldmodel.reference.light import light_of
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.renderer import Renderer, Shot
 from worldmodel.reference.road import Road
-from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray
+from worldmodel.reference.traffic import Traffic
+from worldmodel.reference.vehicles import Seen
+from worldmodel.types import VOCABULARY, Camera, EgoMotion, FloatArray, FrameArray
 
 #: Truth says the road's curvature this far ahead of the camera.
 CURVATURE_AHEAD_M = 20.0
@@ -73,6 +76,13 @@ class Simulation:
     def place_ego(self, d_m: float, speed_mps: float) -> None:
         """Put the ego at the start of the road, ``d_m`` from its centre line; only before the first step."""
         self._ego = _Ego(self.line.position(0.0, d_m), 0.0, d_m, speed_mps)
+        self.traffic: Traffic | None = None
+        self._events: Events | None = None
+        if self.options.traffic != "none" or self.options.events:
+            self.traffic = Traffic(self.options, self.line, self.road)
+            self.traffic.populate(self._ego.pose, 0.0, d_m, speed_mps)
+            self._events = Events(self.options, self.traffic, self.road)
+            self._events.prepare()
 
     @property
     def pose(self) -> FloatArray:
@@ -94,9 +104,12 @@ class Simulation:
             raise ValueError(f"Simulation.step: expected one known motion, got {motion}")
         ego, dt = self._ego, self.dt_s
         speed = float(motion.speed_mps)
-        ego.pose = advance(ego.pose, motion, dt)
+        before, ego.pose = ego.pose, advance(ego.pose, motion, dt)
         self.line.reach(ego.s_m)
         s, d = self.line.project(ego.pose[0], ego.pose[1])
+        if self.traffic is not None and self._events is not None:
+            self.traffic.step(before, ego.pose, float(s), speed, dt)
+            self._events.step()
         accel = (speed - ego.speed_mps) / dt
         ego.pitch = _spring(ego.pitch, _PITCH_PER_MPS2 * max(-9.0, min(5.0, accel)), dt)
         sideways = speed * float(motion.yaw_rate_radps)
@@ -108,12 +121,24 @@ class Simulation:
         """The picture ``(H, W, 3)`` uint8 of this moment."""
         ego = self._ego
         attitude = (round(ego.pitch[0], 5), round(ego.roll[0], 5))
-        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame, ego.speed_mps))
+        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame, ego.speed_mps, self.seen()))
+
+    def seen(self) -> list[Seen]:
+        """The other road users there are to see."""
+        return [] if self.traffic is None else self.traffic.seen()
 
     def situation(self) -> Situation:
         """What an ego driver goes by."""
         ego = self._ego
-        return Situation(ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps)
+        gap, closing = (math.inf, 0.0) if self.traffic is None else self.traffic.ahead()
+        return Situation(
+            ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps, gap, closing, bool(self.collision)
+        )
+
+    @property
+    def collision(self) -> bool:
+        """Whether the ego touched someone since the last frame."""
+        return self.traffic is not None and self.traffic.contact
 
     def _heading_error(self) -> float:
         return float(wrap_angle(self._ego.pose[2] - self.line.heading_at(self._ego.s_m)))
@@ -122,28 +147,37 @@ class Simulation:
         """Scalars true at this moment; names and units in ``docs/reference.md``."""
         ego, road = self._ego, self.road
         lane = int(road.lane_at(ego.d_m))
+        now = self.situation()
+        event = "none" if self._events is None else self._events.current
         return {
             "lane_offset_m": ego.d_m - road.lane_centre_m(lane),
             "heading_error_rad": self._heading_error(),
             "curvature_ahead_1pm": float(self.line.curvature_at(ego.s_m + CURVATURE_AHEAD_M)),
             "off_road": bool(road.is_off(ego.d_m)),
-            "collision": False,
-            "gap_m": math.nan,
-            "closing_speed_mps": math.nan,
+            "collision": self.collision,
+            "gap_m": no_gap(now.gap_m),
+            "closing_speed_mps": now.closing_speed_mps if math.isfinite(now.gap_m) else math.nan,
             "lane_width_m": road.lane_width_m,
             "lane": lane,
             "road_offset_m": ego.d_m,
             "distance_m": ego.s_m,
             "speed_limit_mps": road.speed_limit_mps,
+            "event": VOCABULARY["event"].index(event),
         }
 
     def snapshot(self) -> Any:
         """Everything that changes, to be given back to ``restore``."""
-        return copy.deepcopy(self._ego)
+        traffic = None if self.traffic is None else self.traffic.snapshot()
+        events = None if self._events is None else self._events.snapshot()
+        return copy.deepcopy(self._ego), traffic, events
 
     def restore(self, snapshot: Any) -> None:
         """Return to a snapshot of this simulation."""
-        self._ego = copy.deepcopy(snapshot)
+        ego, traffic, events = snapshot
+        self._ego = copy.deepcopy(ego)
+        if self.traffic is not None and self._events is not None:
+            self.traffic.restore(traffic)
+            self._events.restore(events)
 
 
 def _spring(state: tuple[float, float], target: float, dt_s: float) -> tuple[float, float]:
