@@ -32,7 +32,7 @@ from worldmodel.datasets.timing import choose_stride, motion_between, stretches
 from worldmodel.geometry.camera import CanonicalView
 
 #: Bytes of mp4 per pixel and frame at crf 18, measured on the real recordings; for the estimate before the start.
-BYTES_PER_PIXEL = 0.17
+BYTES_PER_PIXEL = 0.1
 _LEDGER = ".prepare"
 
 
@@ -185,7 +185,7 @@ def prepare_drive(source: Source, drive_id: str, number: int, out: Path, setting
 
 def _parts(recording: Recording, settings: Settings, report: DriveReport) -> list[Any]:
     stride = choose_stride(recording.t_s, recording.breaks)
-    found = stretches(recording.t_s, stride, breaks=recording.breaks)
+    found = stretches(recording.t_s, stride, breaks=recording.breaks, usable=recording.usable)
     report.dropped_frames += sum(len(rows) for rows in found if len(rows) < settings.min_frames)
     return [rows for rows in found if len(rows) >= settings.min_frames]
 

@@ -37,6 +37,7 @@ class Recording:
         camera: of the source's frames.
         frames: reads frames by row.
         breaks: ``(N,)`` true where a row does not follow on from the row before.
+        usable: ``(N,)`` false where a row's frame is known to be missing; its motion still counts.
         tags: ``(N,)``.
         caption, licence: of the whole.
         problems: what was skipped and why, each naming its file; it grows while frames are read.
@@ -51,6 +52,7 @@ class Recording:
     camera: Camera
     frames: FrameReader
     breaks: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
     tags: Tags
     caption: str = ""
     licence: str = ""
@@ -63,7 +65,10 @@ class Recording:
 class Source(Protocol):
     """A dataset on disk. Pickles, so that workers open its drives themselves."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the dataset."""
+        ...
 
     def drives(self) -> list[str]:
         """Ids of all drives, sorted, without opening them.

@@ -11,6 +11,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodel.datasets.timing import mean_between
 from worldmodel.geometry.motion import curvature_of_steering
@@ -43,6 +44,16 @@ class SteeredVehicle:
                 raise ValueError(f"steering.{field}: expected a positive number, got {getattr(self, field)!r}")
         if not (math.isfinite(self.response_s) and self.response_s >= 0):
             raise ValueError(f"steering.response_s: expected a number from 0, got {self.response_s!r}")
+
+    def motion_of_runs(
+        self, t_s: FloatArray, speed_mps: FloatArray, steering: FloatArray, breaks: NDArray[np.bool_]
+    ) -> EgoMotion:
+        """As ``motion``, apart for every run of rows; ``breaks`` ``(N,)`` is true where a run begins."""
+        runs = np.split(np.arange(len(t_s)), np.flatnonzero(breaks[1:]) + 1)
+        parts = [self.motion(t_s[run], speed_mps[run], steering[run]) for run in runs]
+        return EgoMotion(
+            np.concatenate([part.speed_mps for part in parts]), np.concatenate([part.yaw_rate_radps for part in parts])
+        )
 
     def motion(self, t_s: FloatArray, speed_mps: FloatArray, steering: FloatArray) -> EgoMotion:
         """Motion ``(N,)`` from each row to the next, of readings ``(N,)`` at increasing times; the last row is NaN.

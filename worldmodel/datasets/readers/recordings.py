@@ -85,6 +85,13 @@ class Recordings:
         segment = table.get("segment", np.zeros(len(t_s)))
         breaks = np.concatenate([[True], (np.diff(segment) != 0) | (np.diff(t_s) <= 0)])
         motion, speed_source, yaw_source = _motion(table, profile.get("steering"), breaks, video_path)
+        try:
+            camera = camera_of(profile["camera"], width_px, height_px)
+            tags = Tags.named(**profile.get("tags", {}))
+        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+            raise ValueError(
+                f"{video_path}: its profile (or .json) has an unusable camera or tag: {error!r}"
+            ) from error
         return Recording(
             drive_id=drive_id,
             place_id=str(profile.get("place", profile.get("track", drive_id))),
@@ -92,10 +99,11 @@ class Recordings:
             motion=motion,
             speed_source=speed_source,
             yaw_rate_source=yaw_source,
-            camera=camera_of(profile["camera"], width_px, height_px),
+            camera=camera,
             frames=_Frames(video_path),
             breaks=breaks,
-            tags=Tags(np.tile(Tags.named(**profile.get("tags", {})).codes, (len(t_s), 1))),
+            usable=np.ones(len(t_s), bool),
+            tags=Tags(np.tile(tags.codes, (len(t_s), 1))),
             caption=str(profile.get("caption", "")),
             licence=str(profile.get("licence", profile.get("license", ""))),
             problems=problems,
@@ -149,7 +157,7 @@ def _read_table(stem: Path) -> tuple[dict[str, FloatArray] | None, list[str]]:
     if parquet.exists():
         try:
             table = pq.read_table(parquet)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise ValueError(f"{parquet}: not a readable parquet file: {error}") from error
         path, columns = parquet, {n: table.column(n).to_pylist() for n in table.column_names if n in _NUMBERS}
     elif comma.exists():
@@ -187,7 +195,10 @@ def _read_csv(path: Path, problems: list[str]) -> dict[str, list[Any]]:
     places = {name: names.index(name) for name in _NUMBERS if name in names}
     columns: dict[str, list[Any]] = {name: [] for name in places}
     for number, line in enumerate(lines[1:], start=2):
-        cells = next(csv.reader([line.replace("\0", "")]), [])
+        try:
+            cells = next(csv.reader([line.replace("\0", "")]), [])
+        except csv.Error as error:
+            raise ValueError(f"{path}: line {number}: {error}") from error
         if "\0" in line or len(cells) < len(names):
             why = "NUL bytes" if "\0" in line else f"{len(cells)} of {len(names)} fields"
             problems.append(f"{path}: line {number}: {why}; {len(lines) - number + 1} lines from there on are not used")
@@ -219,12 +230,9 @@ def _motion(
     try:
         motion = EgoMotion(speed, yaw_rate).validate()
         if steering and yaw_source == "unknown" and speed_source != "unknown" and "steering" in table:
-            vehicle = SteeredVehicle(**steering)
-            runs = np.split(np.arange(len(t_s)), np.flatnonzero(breaks)[1:])
-            parts = [vehicle.motion(t_s[r], speed[r], table["steering"][r]) for r in runs]
-            speed, yaw_rate = (np.concatenate([getattr(p, f) for p in parts]) for f in ("speed_mps", "yaw_rate_radps"))
-            motion = EgoMotion(speed, yaw_rate).validate()
+            motion = SteeredVehicle(**steering).motion_of_runs(t_s, speed, table["steering"], breaks).validate()
+            yaw_rate = motion.yaw_rate_radps
             yaw_source = "inferred" if np.isfinite(yaw_rate).any() else "unknown"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path}: {error}") from error
     return motion, speed_source, yaw_source
