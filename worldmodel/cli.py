@@ -29,7 +29,21 @@ MODES = {
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
 PLAIN_KEYS = frozenset(
-    {"model", "data", "context", "tags", "scenario", "policy", "prompt", "out", "device", "profile", "init", "name"}
+    {
+        "model",
+        "data",
+        "context",
+        "cameras",
+        "tags",
+        "scenario",
+        "policy",
+        "prompt",
+        "out",
+        "device",
+        "profile",
+        "init",
+        "name",
+    }
 )
 
 

@@ -8,6 +8,8 @@ Shapes: N frames of the stretch; T of a clip; H, W pixels.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from worldmodel.datasets.episodes import EpisodeDataset
+from worldmodel.datasets.episodes import Episode, EpisodeDataset
 from worldmodel.datasets.readers.recordings import Recordings
 from worldmodel.datasets.timing import choose_stride, motion_between, stretches
 from worldmodel.geometry.camera import CanonicalView
@@ -73,29 +75,55 @@ class Footage:
         return EgoMotion(resampled(self.motion.speed_mps), resampled(self.motion.yaw_rate_radps))
 
 
-def open_episode(data: str | Path, number: int, camera: Camera) -> Footage:
-    """Episode ``number`` of a prepared set, its frames at the camera's size.
+def open_episode(data: str | Path, episode: int | str, camera: Camera) -> Footage:
+    """An episode of a prepared set, its frames at the camera's size.
+
+    Args:
+        data: folder of the set.
+        episode: its number, its id, or the id of a drive, of which the longest episode is taken.
+        camera: of the world.
 
     Raises:
         ValueError: no such folder or episode.
     """
     if not Path(data).is_dir():
         raise ValueError(f"data={data}: no such folder; prepare one with data/<name>/prepare.py")
-    dataset = EpisodeDataset(data)
-    if not 0 <= number < len(dataset):
-        raise ValueError(f"episode={number}: {data} has episodes 0..{len(dataset) - 1}")
-    episode = dataset[number]
+    found = _find(list(EpisodeDataset(data)), episode, str(data))
     return Footage(
-        episode.episode_id,
-        episode.t_s - episode.t_s[0],
-        episode.motion,
-        lambda first, count: resized(episode.clip(first, count), camera),
-        {"source": episode.info.source, "data": str(data), "frames_hash": episode.frames_hash},
+        found.episode_id,
+        found.t_s - found.t_s[0],
+        found.motion,
+        lambda first, count: resized(found.clip(first, count), camera),
+        {"source": found.info.source, "data": str(data), "frames_hash": found.frames_hash},
     )
 
 
-def open_recording(path: str | Path, camera: Camera, *, time_s: float | None = None) -> Footage:
-    """The stretch around ``time_s`` (default: the first) of an mp4, with the table and profile beside it.
+def _find(episodes: list[Episode], wanted: int | str, data: str) -> Episode:
+    if isinstance(wanted, int):
+        if not 0 <= wanted < len(episodes):
+            raise ValueError(f"episode={wanted}: {data} has episodes 0..{len(episodes) - 1}")
+        return episodes[wanted]
+    named = [e for e in episodes if wanted in (e.episode_id, e.info.drive_id)]
+    if not named:
+        known = [e.info.drive_id for e in episodes] + [e.episode_id for e in episodes]
+        close = difflib.get_close_matches(wanted, known, n=1)
+        remedy = (
+            f"did you mean {close[0]!r}?" if close else f"its drives are {', '.join(sorted({*known[: len(episodes)]}))}"
+        )
+        raise ValueError(f"episode={wanted}: {data} has none of that name; {remedy}")
+    return max(named, key=len)
+
+
+def open_recording(
+    path: str | Path, camera: Camera, *, time_s: float | None = None, cameras: str | Path = ""
+) -> Footage:
+    """The longest stretch of an mp4, or that around ``time_s``, with the table beside it.
+
+    Args:
+        path: of the mp4; its table and its own profile lie beside it, as ``datasets.readers.recordings`` has it.
+        camera: of the world.
+        time_s: seconds since its first frame that the stretch is to hold.
+        cameras: a json file of profiles of cameras and vehicles by name, as ``data/recordings/profiles.json``.
 
     Raises:
         ValueError: no such file, a file that cannot be read, or one whose frames are too far apart.
@@ -103,14 +131,12 @@ def open_recording(path: str | Path, camera: Camera, *, time_s: float | None = N
     path = Path(path)
     if path.suffix.lower() != ".mp4" or not path.is_file():
         raise ValueError(f"context={path}: " + ("no such file" if path.suffix.lower() == ".mp4" else "expected an mp4"))
-    recording = Recordings(path.parent).open(path.stem)
+    recording = Recordings(path.parent, _profiles(cameras) if cameras else ()).open(path.stem)
     began_s = recording.t_s[0]
-    parts = [
-        p for p in stretches(recording.t_s, choose_stride(recording.t_s, recording.breaks), breaks=recording.breaks)
-    ]
-    parts = [part for part in parts if len(part) > 1]
+    stride = choose_stride(recording.t_s, recording.breaks)
+    parts = [part for part in stretches(recording.t_s, stride, breaks=recording.breaks) if len(part) > 1]
     if time_s is None:
-        rows = parts[0]
+        rows = max(parts, key=len)
     else:
         rows = min(parts, key=lambda part: float(np.abs(recording.t_s[part] - began_s - time_s).min()))
     view = CanonicalView.of(recording.camera, camera.height_px, camera.width_px)
@@ -130,6 +156,13 @@ def open_recording(path: str | Path, camera: Camera, *, time_s: float | None = N
     motion = motion_between(recording.motion, recording.t_s, rows, np.append(rows[1:], len(recording)))
     about = {"source": str(path), "speed_source": recording.speed_source, "yaw_rate_source": recording.yaw_rate_source}
     return Footage(path.name, recording.t_s[rows] - began_s, motion, read, about)
+
+
+def _profiles(path: str | Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cameras={path}: cannot be read: {error}") from error
 
 
 def resized(clip: Clip, camera: Camera) -> Clip:

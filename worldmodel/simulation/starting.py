@@ -28,7 +28,8 @@ class StartConfig:
     Attributes:
         context: ``reference``, an mp4 file, or tags such as ``weather=rain,time_of_day=night``.
         data: a prepared data set to take the context from, instead of ``context``.
-        episode: number of the episode in it.
+        episode: number of the episode in it, or its name.
+        cameras: a json file of profiles of recordings' cameras and vehicles, beside what lies beside the mp4.
         t_s: seconds into the episode or recording; ``None`` as soon as the context is whole.
         context_s: seconds of frames before the drive.
         tags: wanted of a reference context.
@@ -36,7 +37,8 @@ class StartConfig:
 
     context: str = "reference"
     data: str = ""
-    episode: int = 0
+    episode: int | str = 0
+    cameras: str = ""
     t_s: float | None = None
     context_s: float = 3.2
     tags: str = ""
@@ -80,7 +82,8 @@ def open_start(config: StartConfig, camera: Camera, *, dt_s: float, batch: int =
         clips = tuple(reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags) for row in range(batch))
         return Start(clips, None, {"context": "reference", "context_frames": length, "reference_seed": seed})
     if Path(config.context).suffix:
-        return _from_footage(open_recording(config.context, camera, time_s=config.t_s), config, dt_s, batch)
+        footage = open_recording(config.context, camera, time_s=config.t_s, cameras=config.cameras)
+        return _from_footage(footage, config, dt_s, batch)
     if "=" in config.context:
         return Start((parse_tags(config.context),) * batch, None, {"context": config.context, "context_frames": 0})
     raise ValueError(
