@@ -199,5 +199,14 @@ def test_a_run_that_fails_before_it_wrote_anything_leaves_nothing(tmp_path):
 
 
 def test_ctrl_c_says_where_the_finished_part_lies(tmp_path):
-    with pytest.raises(KeyboardInterrupt, match=r"is in .*a\.partial"), landing(str(tmp_path / "a"), default=""):
-        raise KeyboardInterrupt
+    def interrupt(name, *, write):
+        with landing(str(tmp_path / name), default="") as (partial, _):
+            if write:
+                (partial / "drive.mp4").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"what was finished is in .*a\.partial"):
+        interrupt("a", write=True)
+    with pytest.raises(KeyboardInterrupt, match="nothing was finished yet"):
+        interrupt("b", write=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial"]

@@ -34,11 +34,12 @@ def landing(out: str, *, default: str, overwrite: bool = False) -> Iterator[tupl
     partial, final = _claim(Path(out), overwrite) if out else _claim_free(Path(default))
     try:
         yield partial, final
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted: what was finished is in {partial}") from None
-    except Exception:
+    except BaseException as error:
         with contextlib.suppress(OSError):  # not empty: what was finished stays
             partial.rmdir()
+        if isinstance(error, KeyboardInterrupt):
+            left = f"what was finished is in {partial}" if partial.exists() else "nothing was finished yet"
+            raise KeyboardInterrupt(left) from None
         raise
     replaced = final.with_name(final.name + ".replaced")
     if final.exists():
