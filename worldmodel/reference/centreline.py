@@ -59,6 +59,7 @@ class Centreline:
         self._waves = list(zip(*(v.tolist() for v in (self._amplitude_rad, self._k_1pm, self._phase_rad))))
         start = self._block(0, np.zeros(2))
         self.table = LineTable(*start)
+        self._lists: tuple[list[float], ...] = ()
         self._guess: list[FloatArray] = []
         self._guess_y0: list[float] = []
         self.guess_x0_m = float(self.table.x_m[0])
@@ -78,26 +79,35 @@ class Centreline:
 
     def heading_scalar(self, s_m: float) -> float:
         """``heading_at`` for one number, faster."""
-        return sum(a * math.sin(k * s_m + p) for a, k, p in self._waves)
+        total = 0.0
+        for a, k, p in self._waves:
+            total += a * math.sin(k * s_m + p)
+        return total
 
     def curvature_scalar(self, s_m: float) -> float:
         """``curvature_at`` for one number, faster."""
-        return sum(a * k * math.cos(k * s_m + p) for a, k, p in self._waves)
+        total = 0.0
+        for a, k, p in self._waves:
+            total += a * k * math.cos(k * s_m + p)
+        return total
 
     def track(self, x_m: float, y_m: float, near_s_m: float) -> tuple[float, float]:
         """Road coordinates (s, d) of one ground point that lies near ``near_s_m``."""
         s, d = near_s_m, 0.0
-        table = self.table
+        xs, ys, headings, curvatures = self._lists
+        last = len(xs) - 1
         for _ in range(3):
-            index = min(max(round((s - BEGIN_M) / STEP_M), 0), len(table.x_m) - 1)
+            index = min(max(round((s - BEGIN_M) / STEP_M), 0), last)
             rest = s - (BEGIN_M + STEP_M * index)
-            heading = self.heading_scalar(s)
-            direction = float(table.heading_rad[index]) + 0.5 * rest * float(table.curvature_1pm[index])
-            dx = x_m - float(table.x_m[index]) - rest * math.cos(direction)
-            dy = y_m - float(table.y_m[index]) - rest * math.sin(direction)
+            # Within a quarter of a metre of a table entry the line is a parabola to far below a micrometre.
+            heading, curvature = headings[index], curvatures[index]
+            direction = heading + 0.5 * rest * curvature
+            heading += rest * curvature
+            dx = x_m - xs[index] - rest * math.cos(direction)
+            dy = y_m - ys[index] - rest * math.sin(direction)
             cos, sin = math.cos(heading), math.sin(heading)
             d = dy * cos - dx * sin
-            s += (dx * cos + dy * sin) / max(1 - self.curvature_scalar(s) * d, 0.3)
+            s += (dx * cos + dy * sin) / max(1 - curvature * d, 0.3)
         return s, d
 
     def _block(self, index: int, start: FloatArray) -> list[FloatArray]:
@@ -122,6 +132,10 @@ class Centreline:
             self.table = LineTable(
                 *(np.concatenate([a, b]) for a, b in zip((old.x_m, old.y_m, old.heading_rad, old.curvature_1pm), block))
             )
+        table = self.table
+        if not self._lists or len(self._lists[0]) != len(table.x_m):
+            arrays = (table.x_m, table.y_m, table.heading_rad, table.curvature_1pm)
+            self._lists = tuple(a.tolist() for a in arrays)
         # Columns of remembered projection: the nearest s of the middle of every cell of a band around the line.
         last_x = self.table.x_m[-1] - 500.0
         first = len(self._guess_y0)

@@ -46,7 +46,7 @@ class Ground:
     def __init__(self, seed: int, centreline: Centreline, road: Road, light: Light) -> None:
         rng = stream(seed, "ground", road.kind)
         self._line, self._road, self._light = centreline, road, light
-        table = road.cover_table()
+        table = road.cover_table(light.snow)
         self._cover = table.reshape(-1, table.shape[-1])
         self._row_length = table.shape[1]
         self._atlas = textures.atlas(int(rng.integers(0, 3)))
@@ -54,7 +54,8 @@ class Ground:
         self._seed = seed
         tone = rng.uniform(72, 118)
         grass = colour(*(np.array([84, 116, 48]) + rng.uniform(-1, 1, 3) * (26, 18, 14)))
-        palette = np.zeros((8, 3), np.float32)
+        palette = np.zeros((road_module.MATERIALS, 3), np.float32)
+        palette[road_module.SNOW] = colour(228, 232, 240)
         palette[road_module.ASPHALT] = tone * colour(1.0, 1.0, 1.02)
         palette[road_module.VERGE] = grass
         palette[road_module.GRAVEL] = colour(146, 134, 112)
@@ -64,8 +65,10 @@ class Ground:
         if light.wet:
             palette[road_module.ASPHALT] *= 1 - 0.34 * light.wet
             palette[[road_module.GRAVEL, road_module.PAVING]] *= 1 - 0.25 * light.wet
+        # Paint throws headlights back.
+        palette[road_module.WHITE :] *= 1 + 0.35 * light.headlight
         self._palette = palette
-        self._grain = rng.uniform(0.13, 0.2) / 36
+        self._grain = rng.uniform(0.1, 0.16) / 36
         self._hue = colour(0.5, 0.12, -0.1) * _F(rng.uniform(0.4, 1.0) / 128)
         self._variants: dict[int, NDArray[np.int32]] = {}
         self._level_cache: tuple[int, NDArray[np.float32]] | None = None
@@ -139,8 +142,8 @@ class Ground:
             flat = cover.reshape(-1, cover.shape[-1])
             share = self._dash_share(at, where)[:, None]
             rows_at = flat[where]
-            rows_at[:, 6:] *= share
-            rows_at[:, : road_module.WHITE] *= 1 - rows_at[:, 6:].sum(1, keepdims=True)
+            rows_at[:, road_module.DASH_WHITE :] *= share
+            rows_at[:, : road_module.WHITE] *= 1 - rows_at[:, road_module.DASH_WHITE :].sum(1, keepdims=True)
             flat[where] = rows_at
         return cover
 
@@ -191,9 +194,23 @@ class Ground:
         cover[..., road_module.ASPHALT] *= asphalt
         cover[..., road_module.VERGE] = grassy
         cover[..., road_module.GRAVEL] *= verge
+        if self._light.snow:
+            cover[..., road_module.SNOW] *= _F(0.94) + _F(0.3) * (asphalt - 1) + _F(0.25) * (verge - 1)
         cover[..., road_module.PAVING] *= _F(0.6) + _F(0.4) * asphalt
         cover[..., road_module.WHITE :] *= wear[..., None]
         rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette).reshape(*cover.shape[:-1], 3)
         tint = (grassy * wide[..., 2])[..., None] * (self._hue * _F(34))
         rgb += tint
+        self.paved = cover[..., road_module.ASPHALT] + cover[..., road_module.WHITE :].sum(-1)
         return rgb
+
+    def lamp_light(self, at: RoadPixels) -> NDArray[np.float32]:
+        """Light of street lamps ``(...)`` on the ground, about 1 right under one."""
+        period = 40.0
+        total = np.zeros_like(at.s_m)
+        for side, start in ((-1, 8.0), (1, 28.0)):
+            offset = (at.s0_m - start) % period
+            ds = np.mod(at.s_m + _F(offset + period / 2), _F(period)) - _F(period / 2)
+            dd = at.d_m - _F(side * (self._road.paved_m - 1.1))
+            total += np.exp(-(ds * ds) * _F(1 / 90.0) - dd * dd * _F(1 / 30.0))
+        return total

@@ -34,6 +34,7 @@ class Light:
         headlight: brightness of the own headlights (0 by day).
         wet: 0..1 wetness of the road; snow: 0..1 white on the ground.
         shadow: how much light a cast shadow takes away, 0..1.
+        street: brightness of street lamps on the ground.
         lamps: whether vehicles, windows and street lamps are lit.
     """
 
@@ -54,6 +55,7 @@ class Light:
     snow: float
     shadow: float
     lamps: bool
+    street: float = 0.0
 
     @property
     def ground(self) -> ColourArray:
@@ -61,8 +63,17 @@ class Light:
         return (self.ambient + self.sun * max(0.0, float(self.sun_direction[2]))).astype(np.float32)
 
 
-def light_of(seed: int, weather: str, time_of_day: str) -> Light:
-    """The light a drive has."""
+def light_of(seed: int, weather: str, time_of_day: str, road_kind: str = "country") -> Light:
+    """The light a drive has; towns are lit at night."""
+    light = _light_of(seed, weather, time_of_day)
+    if road_kind != "town" or time_of_day == "day":
+        return light
+    street = 0.55 if time_of_day == "night" else 0.2
+    ambient = light.ambient + street * 0.3 * colour(1.0, 0.86, 0.62)
+    return dataclasses.replace(light, street=street, ambient=ambient.astype(np.float32))
+
+
+def _light_of(seed: int, weather: str, time_of_day: str) -> Light:
     rng = stream(seed, "light")
     azimuth = rng.uniform(0, 2 * np.pi)
     height = rng.uniform(0.5, 1.0)
@@ -93,8 +104,8 @@ def light_of(seed: int, weather: str, time_of_day: str) -> Light:
         )  # fmt: skip
     if weather == "clear":
         return light
-    day = {"day": 1.0, "dusk": 0.5, "night": 0.08}[time_of_day]
-    tint = {"day": colour(1, 1, 1), "dusk": colour(1.05, 0.93, 0.95), "night": colour(0.95, 1, 1.15)}[time_of_day]
+    day = {"day": 1.0, "dusk": 0.46, "night": 0.09}[time_of_day]
+    tint = {"day": colour(1, 1, 1), "dusk": colour(0.94, 0.95, 1.08), "night": colour(0.95, 1, 1.15)}[time_of_day]
     flat = light.ambient.mean() + light.sun.mean() * 0.35
     grey = {"rain": 138.0, "fog": 196.0, "snow": 190.0}[weather] * day * tint
     overcast = {"rain": 0.72, "fog": 0.86, "snow": 0.86}[weather]

@@ -8,13 +8,14 @@ per face. Knows nothing of what the faces mean. Shapes: F faces, K corners of a 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.reference.light import Light
-from worldmodel.reference.sprites import Plant
+from worldmodel.reference.sprites import plants
 from worldmodel.reference.view import View
 from worldmodel.types import FloatArray
 
@@ -22,6 +23,8 @@ NEAR_M = 0.25
 _SHIFT = 4
 #: A detail starts to show at this many fine pixels and is fully drawn at twice as many.
 _DETAIL_PX = 1.6
+#: Plants up to this many fine pixels are kept ready at whole sizes.
+_STORE_PX = 48
 _F = np.float32
 
 
@@ -42,14 +45,27 @@ class Drawable:
     index: NDArray[np.int64]
 
 
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """Plants to paint, each ``(P,)``: depth, kind, feet and height in fine pixels, and whether mirrored."""
+
+    depth_m: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+    height: NDArray[np.float64]
+    mirrored: NDArray[np.bool_]
+
+
 class Painter:
     """Draws onto one canvas for one camera and light."""
 
     def __init__(self, view: View, light: Light, scale: int) -> None:
         self.view, self.light, self.scale = view, light, scale
+        self.plants = plants(light)
+        self._store: dict[tuple, tuple] = {}
         camera = view.camera
         self.size = (camera.height_px * scale, camera.width_px * scale)
-        self._haze_lut = np.arange(256, dtype=np.float32)
 
     def project(
         self,
@@ -112,65 +128,108 @@ class Painter:
         if light.headlight:
             beam = headlight_beam(centre[:, 0], centre[:, 2], centre[:, 1] - _F(0.6)) * _F(light.headlight)
             base = light.ambient.mean()
-            gain = 1 + (1 - glow) * beam * _F(0.9 / base)
+            gain = 1 + (1 - glow) * beam * _F(1.15 / base)
             shown = shown * gain[:, None]
         clear = np.exp(-distance / _F(light.haze_m))
         clear = np.where(glow > 0, np.sqrt(clear), clear)[:, None]
         return light.haze + (shown - light.haze) * clear
 
-    def paint(
-        self,
-        canvas: NDArray[np.uint8],
-        faces: list[Drawable],
-        plants: list[tuple[float, Plant, float, float, float, bool]],
-    ) -> None:
-        """Paint far to near. A plant is (depth_m, picture, fine u of its foot, fine v, fine height, mirrored)."""
-        depth = np.concatenate([*(f.depth_m for f in faces), np.array([p[0] for p in plants])])
+    def paint(self, canvas: NDArray[np.uint8], faces: list[Drawable], plants: Placed | None) -> None:
+        """Paint far to near."""
+        depth = [f.depth_m for f in faces]
+        if plants is not None:
+            depth.append(plants.depth_m)
         points = [p for f in faces for p in f.points]
         colours = [c for f in faces for c in f.colour.tolist()]
         count = len(points)
-        fill = cv2.fillConvexPoly
-        for i in np.argsort(-depth, kind="stable").tolist():
+        draw = self._plant_drawer(canvas, plants) if plants is not None else None
+        fill, line, shift = cv2.fillConvexPoly, cv2.LINE_8, _SHIFT
+        for i in np.argsort(-np.concatenate(depth), kind="stable").tolist():
             if i < count:
-                fill(canvas, points[i], colours[i], cv2.LINE_8, _SHIFT)
+                fill(canvas, points[i], colours[i], line, shift)
+            elif draw is not None:
+                draw(i - count)
+
+    def _plant_drawer(self, canvas: NDArray[np.uint8], plants: Placed) -> Callable[[int], None]:
+        """A function that draws the n-th plant: near ones warped to the fraction of a pixel, far ones from a store."""
+        light = self.light
+        camera = self.view.camera
+        clear = np.exp(-plants.depth_m / light.haze_m)
+        gain = np.ones(len(clear))
+        if light.headlight:
+            x = (plants.u / self.scale - camera.cx_px) / camera.fx_px * plants.depth_m
+            beam = headlight_beam(x.astype(_F), plants.depth_m.astype(_F), np.full(len(x), -1.0, _F))
+            gain = gain + beam * light.headlight * 1.15 / float(light.ambient.mean())
+        rows = list(
+            zip(
+                plants.kind.tolist(), plants.mirrored.tolist(), plants.u.tolist(), plants.v.tolist(),
+                plants.height.tolist(), np.rint(clear * 24).astype(int).tolist(), np.rint(gain * 8).astype(int).tolist(),
+            )
+        )  # fmt: skip
+
+        def draw(index: int) -> None:
+            kind, mirrored, u, v, height, clear_step, gain_step = rows[index]
+            if height > _STORE_PX:
+                self._plant(canvas, kind, mirrored, u, v, height, clear_step, gain_step)
+                return
+            key = (kind, mirrored, int(height + 0.5), clear_step, gain_step)
+            stored = self._store.get(key)
+            if stored is None:
+                if len(self._store) > 4000:
+                    self._store.clear()
+                stored = self._store[key] = self._small(*key)
+            picture, mask, half = stored
+            h, w = mask.shape
+            x, y = int(u - half + 0.5), int(v + 1.5) - h
+            x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, canvas.shape[1]), min(y + h, canvas.shape[0])
+            if x1 <= x0 or y1 <= y0:
+                return
+            if x1 - x0 == w and y1 - y0 == h:
+                cv2.copyTo(picture, mask, canvas[y0:y1, x0:x1])
             else:
-                self._plant(canvas, *plants[i - count])
+                cut = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
+                cv2.copyTo(picture[cut], mask[cut], canvas[y0:y1, x0:x1])
+
+        return draw
+
+    def _small(self, kind: int, mirrored: bool, height: int, clear: int, gain: int) -> tuple:
+        half = height * self.plants[kind].aspect / 2
+        width, rows = 2 * int(half + 1) + 1, height + 1
+        size = (width, rows)
+        picture, mask = self._warped(kind, mirrored, half + 0.5, float(height), float(height), size, clear, gain)
+        return picture, mask, half + 0.5
 
     def _plant(
-        self, canvas: NDArray[np.uint8], depth_m: float, plant: Plant, u: float, v: float, height: float, mirrored: bool
+        self, canvas: NDArray[np.uint8], kind: int, mirrored: bool, u: float, v: float, height: float, clear: int, gain: int
     ) -> None:
-        level = 0
-        while level + 1 < len(plant.pictures) and plant.pictures[level + 1].shape[0] >= height:
-            level += 1
-        picture = plant.pictures[level]
-        rows, columns = picture.shape[:2]
-        scale = height / rows
-        half = columns * scale / 2
+        half = height * self.plants[kind].aspect / 2
         x0, x1 = max(0, int(u - half)), min(self.size[1], int(u + half) + 2)
         y0, y1 = max(0, int(v - height)), min(self.size[0], int(v) + 1)
         if x1 <= x0 or y1 <= y0:
             return
+        picture, mask = self._warped(kind, mirrored, u - x0, v - y0, height, (x1 - x0, y1 - y0), clear, gain)
+        cv2.copyTo(picture, mask, canvas[y0:y1, x0:x1])
+
+    def _warped(
+        self, kind: int, mirrored: bool, u: float, v: float, height: float, size: tuple[int, int], clear: int, gain: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Picture and mask of ``size`` (columns, rows) of a plant whose foot is at (u, v)."""
+        pictures = self.plants[kind].pictures
+        level = 0
+        while level + 1 < len(pictures) and pictures[level + 1].shape[0] >= height:
+            level += 1
+        picture = pictures[level]
+        rows, columns = picture.shape[:2]
+        scale = height / rows
         step = (-1 if mirrored else 1) / scale
-        matrix = np.array(
-            [[step, 0, (x0 - u) * step + columns / 2 - 0.5], [0, 1 / scale, (y0 - v) / scale + rows - 0.5]]
-        )
-        patch = cv2.warpAffine(
-            picture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-        )  # fmt: skip
-        light = self.light
-        clear = float(np.exp(-depth_m / light.haze_m))
-        gain = 1.0
-        if light.headlight:
-            x = (u / self.scale - self.view.camera.cx_px) / self.view.camera.fx_px * depth_m
-            beam = headlight_beam(_F(x), _F(depth_m), _F(-1.0))
-            gain += float(beam) * light.headlight * 0.9 / float(light.ambient.mean())
-        matrix = np.zeros((3, 5), np.float32)
-        matrix[0, 0] = matrix[1, 1] = matrix[2, 2] = clear * gain
-        matrix[:, 4] = light.haze * (1 - clear)
-        tinted = cv2.transform(patch, matrix)
+        matrix = np.array([[step, 0, -u * step + columns / 2 - 0.5], [0, 1 / scale, -v / scale + rows - 0.5]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        patch = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        tint = np.zeros((3, 5), np.float32)
+        tint[0, 0] = tint[1, 1] = tint[2, 2] = clear / 24 * gain / 8
+        tint[:, 4] = self.light.haze * (1 - clear / 24)
         mask = cv2.compare(cv2.extractChannel(patch, 3), 120, cv2.CMP_GT)
-        cv2.copyTo(tinted, mask, canvas[y0:y1, x0:x1])
+        return np.asarray(cv2.transform(patch, tint), dtype=np.uint8), np.asarray(mask, dtype=np.uint8)
 
 
 def headlight_beam(
@@ -178,12 +237,12 @@ def headlight_beam(
 ) -> NDArray[np.float32]:
     """Brightness, about 1 at its best, of the own dipped headlights on a thing at camera-axes coordinates."""
     z = np.maximum(ahead_m, _F(1.0))
-    side = (right_m - _F(0.02) * z) / (_F(1.6) + _F(0.24) * z)
+    side = (right_m - _F(0.02) * z) / (_F(1.8) + _F(0.3) * z)
     spread = np.exp(-side * side)
-    reach = _F(1) / (_F(1) + (z / _F(26)) ** 2) * np.clip((z - _F(1.0)) / _F(6.0), 0, 1)
+    reach = _F(1) / (_F(1) + (z / _F(30)) ** 2) * np.clip((z - _F(1.0)) / _F(6.0), 0, 1)
     # Dipped beams end at about the height of the lamps; above it there is only stray light.
-    above = np.clip(-down_m / (_F(0.6) + _F(0.02) * z), 0, 1)
-    return spread * reach * (_F(1) - _F(0.82) * above)
+    above = np.clip(-down_m / (_F(0.8) + _F(0.03) * z), 0, 1)
+    return spread * reach * (_F(1) - _F(0.72) * above)
 
 
 def _clip_near(corners: FloatArray) -> FloatArray:

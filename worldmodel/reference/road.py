@@ -19,7 +19,8 @@ from worldmodel.reference.streams import stream
 COVER_STEP_M = 0.005
 COVER_HALF_M = 26.0
 #: Columns of the cover table.
-ASPHALT, VERGE, GRAVEL, PAVING, WHITE, YELLOW, DASH_WHITE, DASH_YELLOW = range(8)
+ASPHALT, VERGE, GRAVEL, PAVING, SNOW, WHITE, YELLOW, DASH_WHITE, DASH_YELLOW = range(9)
+MATERIALS = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +132,14 @@ class Road:
                 marks.append(Mark(side * (self.median_m + lane * self.lane_width_m), width, False, True))
         return marks
 
-    def cover_table(self) -> NDArray[np.float32]:
-        """``(R, D + 1, M)`` prefix sums over d of every material's cover, one row per variant."""
-        return np.stack([self._cover_row(variant) for variant in range(3)])
+    def cover_table(self, snow: float = 0.0) -> NDArray[np.float32]:
+        """``(R, D + 1, M)`` prefix sums over d of every material's cover, one row per variant; ``snow`` 0..1 lies."""
+        return np.stack([self._cover_row(variant, snow) for variant in range(3)])
 
-    def _cover_row(self, variant: int) -> NDArray[np.float32]:
+    def _cover_row(self, variant: int, snow: float) -> NDArray[np.float32]:
         d = np.arange(-COVER_HALF_M + COVER_STEP_M / 2, COVER_HALF_M, COVER_STEP_M)
         distance = np.abs(d)
-        cover = np.zeros((len(d), 8))
+        cover = np.zeros((len(d), MATERIALS))
         paved = ~self.is_off(d)
         # Wheel tracks are darker, the middle of a lane has its stripe of oil, seams between lanes are pale.
         lane = np.mod(distance - self.median_m, self.lane_width_m) - self.lane_width_m / 2
@@ -163,7 +164,15 @@ class Road:
             else:
                 cover[on] = 0
                 cover[on, YELLOW if mark.yellow else WHITE] = 1
-        return np.concatenate([np.zeros((1, 8)), np.cumsum(cover, axis=0)]).astype(np.float32)
+        if snow:
+            # Tyres keep two tracks per lane clear; between them, and off the road, it stays white.
+            tracks = np.exp(-(((np.abs(lane) - 0.85) / 0.34) ** 2)) * (distance < self.edge_m)
+            lying = np.where(paved, 0.62 - 0.58 * tracks, 0.94) * snow
+            share = lying[:, None] * np.where(np.arange(MATERIALS) < SNOW, 1.0, 0.45)
+            cover[:, SNOW] = (cover * share).sum(1)
+            cover[:, :SNOW] *= 1 - share[:, :SNOW]
+            cover[:, WHITE:] *= 1 - share[:, WHITE:]
+        return np.concatenate([np.zeros((1, MATERIALS)), np.cumsum(cover, axis=0)]).astype(np.float32)
 
     def variant_at(self, s_m: NDArray[np.float64], curvature_1pm: NDArray[np.float64]) -> NDArray[np.int64]:
         """Variant of the markings ``(...)`` along the road, in stretches of 80 m; tight stretches forbid overtaking."""

@@ -19,6 +19,7 @@ from worldmodel.reference.road import Road
 from worldmodel.reference.shapes import Builder, Faces
 from worldmodel.reference.sprites import KINDS
 from worldmodel.reference.streams import stream
+from worldmodel.reference.vehicles import rectangle
 
 BLOCK_M = 40.0
 #: Scenery is drawn from this far behind the ego to this far ahead.
@@ -33,6 +34,7 @@ class Block:
         faces: solid things.
         plant_xy: ``(P, 2)`` feet; plant_height_m, plant_kind, plant_mirrored: ``(P,)``.
         lamps: ``(L, 3)`` street lamps' positions.
+        box_xy: ``(B, 4, 2)`` ground plans of houses; box_height_m: ``(B,)``.
     """
 
     faces: Faces
@@ -41,6 +43,8 @@ class Block:
     plant_kind: NDArray[np.int64]
     plant_mirrored: NDArray[np.bool_]
     lamps: NDArray[np.float64]
+    box_xy: NDArray[np.float64]
+    box_height_m: NDArray[np.float64]
 
 
 class Scenery:
@@ -68,6 +72,7 @@ class Scenery:
 
     def _make(self, index: int) -> Block:
         builder = Builder(self._light)
+        self._boxes: list[tuple[NDArray[np.float64], float]] = []
         plants: list[tuple[float, float, float, int, bool]] = []
         lamps: list[NDArray[np.float64]] = []
         rng = stream(self._seed, "block", self._road.kind, index + 1_000_000)
@@ -86,6 +91,8 @@ class Scenery:
             plant_kind=table[:, 3].astype(np.int64),
             plant_mirrored=table[:, 4] > 0,
             lamps=np.array(lamps, dtype=np.float64).reshape(-1, 3),
+            box_xy=np.array([b[0] for b in self._boxes], dtype=np.float64).reshape(-1, 4, 2),
+            box_height_m=np.array([b[1] for b in self._boxes], dtype=np.float64),
         )
 
     def _clear_of_road(self, x: float, y: float, margin_m: float) -> bool:
@@ -130,7 +137,9 @@ class Scenery:
                 if self._clear_of_road(x, y, road.paved_m + w):
                     turn = heading + rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.1)
                     builder.place(x, y, turn, centre_z_m=3.0, radius_m=w)
-                    shapes.house(builder, rng, w, depth, int(rng.integers(1, 3)), self._lit)
+                    floors = int(rng.integers(1, 3))
+                    shapes.house(builder, rng, w, depth, floors, self._lit)
+                    self._boxes.append((rectangle(x, y, turn, w, depth), 2.9 * floors + 1.5))
         self._signs(builder, rng, start)
         if self._seed % 3 == 0 and index % 1 == 0:
             x, y, heading = self._line.position(start + 5, road.paved_m + 4.5)
@@ -292,6 +301,7 @@ class Scenery:
         scale = 1 - float(self._line.curvature_at(s)) * (d - side * depth / 2)
         width = min(width, width * scale) - gap
         builder.place(x, y, heading, centre_z_m=1.5 * floors, radius_m=0.6 * max(width, depth))
+        self._boxes.append((rectangle(x, y, heading, width, depth), 3.1 * floors))
         if floors <= 2 and rng.random() < 0.7:
             shapes.house(builder, rng, width, depth, floors, self._lit)
         else:

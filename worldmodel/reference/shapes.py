@@ -73,7 +73,7 @@ class Builder:
 
     def face(
         self,
-        corners: NDArray[np.float64] | list[tuple[float, float, float]],
+        corners: list[tuple[float, float, float]],
         tone: ColourArray,
         *,
         glow: float = 0.0,
@@ -81,25 +81,9 @@ class Builder:
         under: ColourArray | None = None,
     ) -> None:
         """Add one face of three or four corners, anticlockwise seen from its front."""
-        local = np.asarray(corners, dtype=np.float64)
-        if len(local) == 3:
-            local = np.concatenate([local, local[2:]])
-        x, y, cos, sin = self._pose
-        world = np.stack(
-            [x + cos * local[:, 0] - sin * local[:, 1], y + sin * local[:, 0] + cos * local[:, 1], local[:, 2]], axis=-1
-        )
-        normal = np.cross(world[1] - world[0], world[2] - world[0])
-        length = np.linalg.norm(normal)
-        if length < 1e-12:
-            normal = np.cross(world[2] - world[0], world[3] - world[0])
-            length = np.linalg.norm(normal)
-        normal = normal / length
-        light = self._light.ambient * (0.86 + 0.14 * normal[2]) + self._light.sun * max(
-            0.0, float(normal @ self._light.sun_direction)
-        )
-        lit = tone if glow else tone * light
-        far = lit if under is None else under * light
-        self._rows.append((world, lit, far, glow, detail_m, normal, len(self._centres) - 1))
+        if len(corners) == 3:
+            corners = [*corners, corners[2]]
+        self._rows.append((corners, tone, tone if under is None else under, glow, detail_m, self._pose, len(self._centres) - 1))
 
     def box(
         self,
@@ -123,13 +107,31 @@ class Builder:
         """All that was added."""
         rows = self._rows
         n, o = len(rows), len(self._centres)
+        local = np.array([r[0] for r in rows], dtype=np.float64).reshape(n, 4, 3)
+        x, y, cos, sin = np.array([r[5] for r in rows], dtype=np.float64).reshape(n, 4, 1).transpose(1, 0, 2)
+        world = np.stack(
+            [x + cos * local[..., 0] - sin * local[..., 1], y + sin * local[..., 0] + cos * local[..., 1], local[..., 2]],
+            axis=-1,
+        )
+        # Crossed diagonals: right for flat faces of three corners too, whose last corner is given twice.
+        normal = np.cross(world[:, 2] - world[:, 0], world[:, 3] - world[:, 1])
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        tone = np.array([(r[1], r[2]) for r in rows], np.float32).reshape(n, 2, 3)
+        glow = np.array([r[3] for r in rows], np.float32)
+        light = self._light
+        if light.snow:
+            share = np.where(normal[:, 2] > 0.3, 0.85 * light.snow, 0.0)[:, None, None]
+            tone = tone + (colour(228, 232, 240) - tone) * share
+        up, facing = normal[:, 2:], np.maximum(normal @ light.sun_direction, 0.0)[:, None]
+        shine = (light.ambient * (0.86 + 0.14 * up) + light.sun * facing)[:, None]
+        lit = np.where((glow > 0)[:, None, None] & (np.arange(2) == 0)[:, None], tone, tone * shine).astype(np.float32)
         return Faces(
-            corners=np.array([r[0] for r in rows]).reshape(n, 4, 3),
-            colour=np.array([r[1] for r in rows], np.float32).reshape(n, 3),
-            far_colour=np.array([r[2] for r in rows], np.float32).reshape(n, 3),
-            glow=np.array([r[3] for r in rows], np.float32),
+            corners=world,
+            colour=lit[:, 0],
+            far_colour=lit[:, 1],
+            glow=glow,
             detail_m=np.array([r[4] for r in rows], np.float32),
-            normal=np.array([r[5] for r in rows], np.float32).reshape(n, 3),
+            normal=normal.astype(np.float32),
             owner=np.array([r[6] for r in rows], np.int64),
             centre=np.array(self._centres).reshape(o, 3),
             radius_m=np.array(self._radii, dtype=np.float64),

@@ -69,7 +69,7 @@ class Simulation:
         self.camera, self.dt_s = camera, dt_s
         self.line = Centreline(options.seed, options.road_kind)
         self.road = Road.drawn(options.seed, options.road_kind, options.lanes)
-        light = light_of(options.seed, options.weather, options.time_of_day)
+        light = light_of(options.seed, options.weather, options.time_of_day, options.road_kind)
         self._renderer = Renderer(options.seed, camera, self.line, self.road, light)
         self.place_ego(self.road.lane_centre_m(self.road.lanes - 1), self.road.speed_limit_mps)
 
@@ -121,7 +121,7 @@ class Simulation:
         """The picture ``(H, W, 3)`` uint8 of this moment."""
         ego = self._ego
         attitude = (round(ego.pitch[0], 5), round(ego.roll[0], 5))
-        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame, ego.speed_mps, self.seen()))
+        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame * self.dt_s, ego.speed_mps, self.seen()))
 
     def seen(self) -> list[Seen]:
         """The other road users there are to see."""

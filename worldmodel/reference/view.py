@@ -60,6 +60,7 @@ class View:
             raise ValueError(f"Camera.distortion: the reference world draws pinhole cameras, got {camera.distortion}")
         self.camera = camera
         self._rays = pixel_rays(camera).reshape(-1, 3).astype(np.float32)
+        self._turned: tuple[tuple[float, ...], NDArray[np.float64]] | None = None
         self._kept: tuple[tuple[float, float], Rays] | None = None
 
     def rotation(self, attitude: tuple[float, float]) -> NDArray[np.float64]:
@@ -104,12 +105,16 @@ class View:
 
     def to_camera(self, points: FloatArray, pose: FloatArray, attitude: tuple[float, float]) -> NDArray[np.float64]:
         """World points ``(..., 3)`` in camera axes (right, down, forwards) for an ego pose x_m, y_m, heading_rad."""
-        cos, sin = math.cos(pose[2]), math.sin(pose[2])
-        # Ego axes from world axes, then camera axes from ego axes, as one matrix and one offset.
+        key = (float(pose[2]), *attitude)
+        if self._turned is None or self._turned[0] != key:
+            self._turned = (key, self._matrix(float(pose[2]), attitude))
+        return (points - (pose[0], pose[1], self.camera.height_m)) @ self._turned[1]
+
+    def _matrix(self, heading_rad: float, attitude: tuple[float, float]) -> NDArray[np.float64]:
+        cos, sin = math.cos(heading_rad), math.sin(heading_rad)
+        # Ego axes from world axes, then camera axes from ego axes, as one matrix.
         to_level = np.array([[sin, -cos, 0.0], [0.0, 0.0, -1.0], [cos, sin, 0.0]])
-        matrix = self.rotation(attitude) @ to_level
-        origin = np.array([pose[0], pose[1], self.camera.height_m])
-        return (points - origin) @ matrix.T
+        return np.ascontiguousarray((self.rotation(attitude) @ to_level).T)
 
     def pixels(self, points_camera: FloatArray) -> NDArray[np.float64]:
         """Pixel coordinates ``(..., 2)`` of points in front of the camera, ``(..., 3)`` in its axes."""
