@@ -1,6 +1,11 @@
 """``rollout.py`` mode=drive on a world that costs nothing: what lands on disk, and the errors people get."""
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -124,3 +129,35 @@ def test_a_mistake_is_one_clear_line_and_writes_nothing(drive, tmp_path, options
         drive(**options)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+MEASURED = """
+    import resource, sys
+    from conftest import FakeWorld
+    from worldmodel.geometry.camera import canonical_camera
+    from worldmodel.simulation.make_drive import DriveConfig, make_drive
+
+    class Forgetful(FakeWorld):
+        def step(self, motion, **options):
+            self.moved.clear()
+            return super().step(motion, **options)
+
+    world = Forgetful(camera=canonical_camera(128, 256, height_m=1.4))
+    make_drive(DriveConfig(out=sys.argv[1], context="weather=rain", length_s=float(sys.argv[2])), world, {})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_drive(tmp_path):
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}"}
+
+    def peak(length_s):
+        command = [sys.executable, "-c", textwrap.dedent(MEASURED), str(tmp_path / str(length_s)), str(length_s)]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        return int(run.stdout.splitlines()[-1])
+
+    short, long = peak(10), peak(120)
+    frame_bytes = 128 * 256 * 3
+    assert long - short < 0.3 * 1100 * frame_bytes, f"{(long - short) / 1e6:.0f} MB more for 1100 frames more"
