@@ -48,15 +48,27 @@ class Events:
                 self._bring(event, lane, ego.s_m + 14.0 + 1.5 * ego.speed, "sedan", max(ego.speed, 6.0))
             elif event.kind == "cut_in" and road.lanes > 1:
                 beside = lane - 1 if lane > 0 else lane + 1
-                self._bring(event, beside, ego.s_m + rng.uniform(16, 24), "hatchback", max(ego.speed, 6.0) + 0.5)
+                self._bring(
+                    event, beside, ego.s_m + rng.uniform(16, 24), "hatchback", max(ego.speed, 6.0), clear_m=110.0
+                )
+            elif event.kind == "cut_in":
+                self._park(event, min(max(90.0, 45.0 + event.at_s * ego.speed), AHEAD_M))
             elif event.kind == "slow_truck" and event.at_s < 4:
-                self._bring(event, lane, ego.s_m + 60.0 + 2.5 * ego.speed, "truck", rng.uniform(0.3, 0.45) * road.speed_limit_mps)
+                self._bring(
+                    event,
+                    lane,
+                    ego.s_m + 60.0 + 2.5 * ego.speed,
+                    "truck",
+                    rng.uniform(0.3, 0.45) * road.speed_limit_mps,
+                )
 
-    def _bring(self, event: _Event, lane: int, s_m: float, kind: str, speed_mps: float) -> Any:
+    def _bring(
+        self, event: _Event, lane: int, s_m: float, kind: str, speed_mps: float, *, clear_m: float = 18.0
+    ) -> Any:
         traffic, road = self._traffic, self._road
         d = road.lane_centre_m(lane)
         traffic.road.vehicles[1:] = [
-            v for v in traffic.others if abs(v.d_m - d) > 2.4 or not traffic.ego.s_m - 12 < v.s_m < s_m + 18
+            v for v in traffic.others if abs(v.d_m - d) > 2.4 or not traffic.ego.s_m - 12 < v.s_m < s_m + clear_m
         ]
         vehicle = traffic.enter(traffic.road.network_sides[0], lane, s_m, kind, speed_mps, speed_mps)
         vehicle.fixed_lane = True
@@ -124,16 +136,20 @@ class Events:
         ego, road = self._traffic.ego, self._road
         actor = self._actor(event)
         if actor is None:
-            actor = self._traffic.enter(self._traffic.road.network_sides[0], 0, ego.s_m + AHEAD_M, "hatchback", 8.0, 0.0)
-            actor.bias_m = -(road.paved_m - 0.75 - 0.5 * road.lane_width_m)
-            actor.position = self._traffic.road.line.position(actor.s_m, road.lane_centre_m(0) + actor.bias_m)[:2]
-            actor.script_accel_mps2, actor.fixed_lane, actor.hazard = -1.0, True, True
-            actor.on_state_update()
-            event.actor = actor.number
+            self._park(event, AHEAD_M)
         elif actor.s_m - ego.s_m < 3.0 * ego.speed + 8.0:
             actor.script_accel_mps2, actor.bias_m, actor.hazard = None, 0.0, False
             actor.desired_mps = 0.8 * road.speed_limit_mps
             event.phase, event.active, event.since_s = "crossing", True, self._traffic.time_s
+
+    def _park(self, event: _Event, ahead_m: float) -> None:
+        traffic, road = self._traffic, self._road
+        actor = traffic.enter(traffic.road.network_sides[0], 0, traffic.ego.s_m + ahead_m, "hatchback", 8.0, 0.0)
+        actor.bias_m = -(road.paved_m - 0.75 - 0.5 * road.lane_width_m)
+        actor.position = traffic.road.line.position(actor.s_m, road.lane_centre_m(0) + actor.bias_m)[:2]
+        actor.script_accel_mps2, actor.fixed_lane, actor.hazard = -1.0, True, True
+        actor.on_state_update()
+        event.actor = actor.number
 
     def _stopped_vehicle(self, event: _Event, now: float) -> None:
         ego, road = self._traffic.ego, self._road
@@ -141,7 +157,9 @@ class Events:
             actor = self._leader(140.0, AHEAD_M)
             if actor is None:
                 lane = ego.lane_index[2]
-                actor = self._traffic.enter(self._traffic.road.network_sides[0], lane, ego.s_m + AHEAD_M, "van", 15.0, 0.0)
+                actor = self._traffic.enter(
+                    self._traffic.road.network_sides[0], lane, ego.s_m + AHEAD_M, "van", 15.0, 0.0
+                )
             actor.script_accel_mps2, actor.hazard, actor.fixed_lane = -3.0, True, True
             event.actor, event.phase = actor.number, "standing"
         actor = self._actor(event)

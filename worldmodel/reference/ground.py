@@ -70,6 +70,7 @@ class Ground:
         self._palette = palette
         self._grain = rng.uniform(0.1, 0.16) / 36
         self._hue = colour(0.5, 0.12, -0.1) * _F(rng.uniform(0.4, 1.0) / 128)
+        self._extra: tuple[float, NDArray[np.float32]] | None = None
         self._variants: dict[int, NDArray[np.int32]] = {}
         self._level_cache: tuple[int, NDArray[np.float32]] | None = None
 
@@ -128,11 +129,14 @@ class Ground:
     def cover(self, at: RoadPixels) -> NDArray[np.float32]:
         """``(..., M)`` mean cover of every material over every pixel's footprint, dashes included."""
         half = at.span_d_m * _F(0.5 / COVER_STEP_M)
-        middle = at.d_m * _F(1 / COVER_STEP_M) + _F(COVER_HALF_M / COVER_STEP_M)
+        rows = self._variant_rows(at)
+        d = at.d_m
+        if self._road.has_extra:
+            d, rows = self._with_extra(at, rows)
+        middle = d * _F(1 / COVER_STEP_M) + _F(COVER_HALF_M / COVER_STEP_M)
         top = self._row_length - 2
         low = np.clip(middle - half, 0, top).astype(np.int32)
         high = np.minimum(np.maximum(np.clip(middle + half, 0, top).astype(np.int32), low) + 1, top + 1)
-        rows = self._variant_rows(at)
         cover = np.take(self._cover, high + rows, axis=0)
         cover -= np.take(self._cover, low + rows, axis=0)
         cover *= (_F(1) / (high - low))[..., None]
@@ -146,6 +150,26 @@ class Ground:
             rows_at[:, : road_module.WHITE] *= 1 - rows_at[:, road_module.DASH_WHITE :].sum(1, keepdims=True)
             flat[where] = rows_at
         return cover
+
+    def _with_extra(self, at: RoadPixels, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Offsets and rows to look up where the further lane is open: beyond its left line, all is moved outwards."""
+        step = 4.0
+        base = math.floor(at.s0_m / step) * step
+        if self._extra is None or self._extra[0] != base:
+            s = base + step * np.arange(int((_AHEAD_M + _BEHIND_M) / step) + 4)
+            self._extra = (base, self._road.extra_at(s).astype(_F))
+        opened = self._extra[1]
+        if not opened.any():
+            return at.d_m, rows
+        place = np.clip((at.s_m + _F(at.s0_m - base)) * _F(1 / step), 0, len(opened) - 2)
+        index = place.astype(np.int32)
+        share = opened[index] + (opened[index + 1] - opened[index]) * (place - index)
+        # While it is narrower than a line is wide, the outer line just bends outwards; then the row with one more lane.
+        wide = share > 0.07
+        edge, width = _F(self._road.edge_m), _F(self._road.lane_width_m)
+        shift = np.where(wide, (share - 1) * (at.d_m < -edge - _F(0.12)), share * (at.d_m < -edge + _F(0.5)))
+        rows = np.where(wide & (at.d_m < 0), 3 * self._row_length, rows).astype(np.int32)
+        return np.where(share > 0, at.d_m + shift * width, at.d_m), rows
 
     def _dash_share(self, at: RoadPixels, where: NDArray[np.int64]) -> NDArray[np.float32]:
         period, length = self._road.dash_period_m, self._road.dash_m

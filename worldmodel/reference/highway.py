@@ -49,8 +49,10 @@ class Lane(_lane.AbstractLane):
     speed_limit = None
     length = math.inf
 
-    def __init__(self, line: Centreline, d_m: float, width_m: float, sign: int) -> None:
-        self.line, self.d_m, self.width_m, self.sign = line, d_m, width_m, sign
+    def __init__(
+        self, line: Centreline, d_m: float, width_m: float, sign: int, opens: CrossSection | None = None
+    ) -> None:
+        self.line, self.d_m, self.width_m, self.sign, self.opens = line, d_m, width_m, sign, opens
 
     def position(self, longitudinal: float, lateral: float) -> np.ndarray:
         """Ground point of lane coordinates."""
@@ -71,8 +73,11 @@ class Lane(_lane.AbstractLane):
         return self.sign * float(s), self.sign * (float(d) - self.d_m)
 
     def is_reachable_from(self, position: np.ndarray) -> bool:
-        """Every lane of one's own direction can be reached."""
-        return True
+        """Every lane of one's own direction can be reached, the further one while it stays open for long enough."""
+        if self.opens is None:
+            return True
+        s, _ = self.line.project(position[0], position[1])
+        return bool((self.opens.extra_at(s + np.array([0.0, 120.0, 240.0])) > 0.99).all())
 
     def after_end(self, position: np.ndarray, longitudinal: float | None = None, lateral: float | None = None) -> bool:
         """Lanes never end."""
@@ -84,6 +89,8 @@ def network(line: Centreline, road: CrossSection) -> Any:
     net = _road.RoadNetwork()
     for lane in range(road.lanes):
         net.add_lane(*FORWARD, Lane(line, road.lane_centre_m(lane), road.lane_width_m, 1))
+    if road.has_extra:
+        net.add_lane(*FORWARD, Lane(line, road.lane_centre_m(road.lanes), road.lane_width_m, 1, road))
     for lane in range(road.lanes):
         net.add_lane(*BACKWARD, Lane(line, road.lane_centre_m(-1 - lane), road.lane_width_m, -1))
     return net
@@ -102,6 +109,8 @@ class _OnRoad:
         """Find the own place on the road again, from the last one."""
         self.s_m, self.d_m = self.road.line.track(float(self.position[0]), float(self.position[1]), self.s_m)
         side, lanes = self.side, self.road.lanes
+        if side is FORWARD and self.road.section.has_extra and -self.d_m > self.road.edge_m:
+            lanes += float(self.road.section.extra_at(self.s_m)) > 0.3
         across = -self.d_m if side is FORWARD else self.d_m
         index = int((across - self.road.median_m) // self.road.lane_width_m)
         self.lane_index = (*side, min(max(index, 0), lanes - 1))
@@ -121,7 +130,7 @@ class WindingRoad(_road.Road):
 
     def __init__(self, line: Centreline, section: CrossSection) -> None:
         super().__init__(network=network(line, section), np_random=np.random.RandomState(0))
-        self.line, self.lanes = line, section.lanes
+        self.line, self.lanes, self.section, self.edge_m = line, section.lanes, section, section.edge_m
         self.median_m, self.lane_width_m = section.median_m, section.lane_width_m
         self.network_sides = (FORWARD, BACKWARD)
 
@@ -181,16 +190,36 @@ class Driver(_OnRoad, _behavior.IDMVehicle):
         if self.crashed:
             return
         curve = max(
-            abs(self.road.line.curvature_scalar(self.s_m + x * (1 if self.side is FORWARD else -1))) for x in (0.0, 25.0)
+            abs(self.road.line.curvature_scalar(self.s_m + x * (1 if self.side is FORWARD else -1)))
+            for x in (0.0, 25.0)
         )
         self.target_speed = max(0.5, min(self.desired_mps, math.sqrt(self.comfort_mps2 / max(curve, 1e-5))))
         self.enable_lane_change = not self.fixed_lane and self.script_accel_mps2 is None
+        room = self._leave_ending_lane() if self.lane_index[2] == self.road.lanes else math.inf
         super().act(action)
+        if room < 12.0 + self.speed * 1.5 + self.speed**2 / 5.0:
+            self.action["acceleration"] = min(
+                self.action["acceleration"], -min(6.0, self.speed**2 / (2 * max(room, 1.0)))
+            )
         if self.script_accel_mps2 is not None:
             wish = self.script_accel_mps2
             self.action["acceleration"] = max(wish, -self.speed / 0.1) if wish < 0 else wish
         elif self.speed < 0.05:
             self.action["acceleration"] = max(self.action["acceleration"], 0.0)
+
+    def _leave_ending_lane(self) -> float:
+        """On the further lane: ask for the one beside before it ends; returns how far it stays open, in m."""
+        ahead = np.arange(0.0, 300.0, 10.0)
+        ended = np.flatnonzero(self.road.section.extra_at(self.s_m + ahead) < 0.9)
+        room = float(ahead[ended[0]]) if len(ended) else math.inf
+        if room < 260.0:
+            beside = (*self.side, self.road.lanes - 1)
+            front, rear = self.road.neighbour_vehicles(self, beside)
+            clear_ahead = not front or self.lane_distance_to(front) > 3.0 + 0.4 * max(self.speed - front.speed, 0)
+            clear_behind = not rear or -self.lane_distance_to(rear) > 3.0 + 1.2 * max(rear.speed - self.speed, 0)
+            if clear_ahead and clear_behind:
+                self.target_lane_index = beside
+        return room if self.target_lane_index[2] == self.road.lanes else math.inf
 
     def steering_control(self, target_lane_index: Any) -> float:
         """highway-env's cascade (lateral, heading, steering), about the driver's own place within the lane."""

@@ -85,7 +85,8 @@ class Painter:
         z = seen_by[..., 2]
         crossing = (z < NEAR_M).any(1) & (z > NEAR_M).any(1)
         if crossing.any():
-            seen_by = seen_by.copy()
+            # A cut can add a corner.
+            seen_by = np.concatenate([seen_by, seen_by[:, -1:]], axis=1)
             for face in np.flatnonzero(crossing):
                 seen_by[face] = _clip_near(seen_by[face])
             z = seen_by[..., 2]
@@ -200,7 +201,15 @@ class Painter:
         return picture, mask, half + 0.5
 
     def _plant(
-        self, canvas: NDArray[np.uint8], kind: int, mirrored: bool, u: float, v: float, height: float, clear: int, gain: int
+        self,
+        canvas: NDArray[np.uint8],
+        kind: int,
+        mirrored: bool,
+        u: float,
+        v: float,
+        height: float,
+        clear: int,
+        gain: int,
     ) -> None:
         half = height * self.plants[kind].aspect / 2
         x0, x1 = max(0, int(u - half)), min(self.size[1], int(u + half) + 2)
@@ -246,11 +255,11 @@ def headlight_beam(
 
 
 def _clip_near(corners: FloatArray) -> FloatArray:
-    """A face cut at the near plane, its corner count kept by repeating or merging corners."""
+    """A face cut at the near plane; its corner count is kept by repeating the last, which is given twice."""
     count = len(corners)
     result: list[FloatArray] = []
-    for i in range(count):
-        a, b = corners[i - 1], corners[i]
+    for i in range(count - 1):
+        a, b = corners[i - 1 if i else count - 2], corners[i]
         if (a[2] < NEAR_M) != (b[2] < NEAR_M):
             result.append(a + (b - a) * ((NEAR_M - a[2]) / (b[2] - a[2])))
         if b[2] >= NEAR_M:

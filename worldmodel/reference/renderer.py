@@ -138,7 +138,14 @@ class Renderer:
             if 3 < g[2] < 160:
                 top, bottom = self.view.pixels(g)[1], self.view.pixels(m)[1]
                 share = float(np.exp(-g[2] / self.light.haze_m)) * self.light.wet * 0.75
-                result.append((float(self.view.pixels(g)[0]), float(top), 2.2 * float(bottom - top) + 3, tuple(c * share for c in tone)))
+                result.append(
+                    (
+                        float(self.view.pixels(g)[0]),
+                        float(top),
+                        2.2 * float(bottom - top) + 3,
+                        tuple(c * share for c in tone),
+                    )
+                )
         return result
 
     @staticmethod
@@ -175,7 +182,9 @@ class Renderer:
         np.clip(rgb, 0, 255, out=rgb)
         if light.headlight and light.haze_m < 260:
             # Fog throws one's own headlights back.
-            veil = np.exp(-((rays.y_m / (rays.x_m + 4)) ** 2) * _F(9.0)) * (1 - np.exp(-rays.distance_m * _F(1 / light.haze_m)))
+            veil = np.exp(-((rays.y_m / (rays.x_m + 4)) ** 2) * _F(9.0)) * (
+                1 - np.exp(-rays.distance_m * _F(1 / light.haze_m))
+            )
             rgb += (veil * _F(60 * light.headlight))[..., None]
         if light.wet > 0.5 and light.time_of_day != "day":
             self._air.streaks(rgb, self._ground.paved, rays.row0, self._lamps(shot, near))

@@ -10,6 +10,7 @@ Knows nothing of cameras. Shapes: R rows (variants of the cross section); D step
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from worldmodel.reference.streams import stream
 
 COVER_STEP_M = 0.005
 COVER_HALF_M = 26.0
+#: The further lane of motorways: at most one per cell of road, and the lengths of its opening and closing.
+EXTRA_CELL_M, OPENING_M, CLOSING_M = 900.0, 60.0, 150.0
 #: Columns of the cover table.
 ASPHALT, VERGE, GRAVEL, PAVING, SNOW, WHITE, YELLOW, DASH_WHITE, DASH_YELLOW = range(9)
 MATERIALS = 9
@@ -47,6 +50,7 @@ class Road:
         dash_m, dash_period_m: painted length and period of dashed lines.
         yellow_centre: whether the centre line is yellow.
         speed_limit_mps: posted.
+        has_extra: whether a further lane opens and ends now and then on the ego's right (merges and lane drops).
     """
 
     kind: str
@@ -61,6 +65,7 @@ class Road:
     yellow_centre: bool
     speed_limit_mps: float
     seed: int
+    has_extra: bool = False
 
     @classmethod
     def drawn(cls, seed: int, kind: str, lanes: int = 0) -> Road:
@@ -72,6 +77,7 @@ class Road:
             return cls(
                 kind, lanes or drawn, 3.65, rng.uniform(1.2, 2.6), 2.6, 0.9, 0.0, *rng.choice([[3.0, 12.0], [6.0, 18.0]]),
                 yellow, float(rng.choice([27.8, 30.6, 33.3])), seed,
+                bool(rng.random() < 0.75),
             )  # fmt: skip
         if kind == "country":
             drawn = int(rng.choice([1, 2], p=[0.85, 0.15]))
@@ -101,20 +107,43 @@ class Road:
             return -(self.median_m + (lane + 0.5) * self.lane_width_m)
         return self.median_m + (-lane - 0.5) * self.lane_width_m
 
-    def lane_at(self, d_m: NDArray[np.float64] | float) -> NDArray[np.int64]:
-        """The lane nearest to an offset, of either direction: 0.. for the ego's, -1.. for oncoming."""
+    def extra_at(self, s_m: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """How much of the further lane on the ego's right is open ``(...)``: 0 none, 1 its full width."""
+        s = np.asarray(s_m, dtype=np.float64)
+        if not self.has_extra:
+            return np.zeros_like(s)
+        cell = np.floor(s / EXTRA_CELL_M).astype(np.int64)
+        cells = np.unique(cell)
+        lengths = np.array([_extra_length_m(self.seed, int(c)) for c in cells])
+        length = lengths[np.searchsorted(cells, cell)]
+        along = s - cell * EXTRA_CELL_M - 100.0
+        opening = np.clip(along / OPENING_M, 0, 1)
+        closing = np.clip((OPENING_M + length + CLOSING_M - along) / CLOSING_M, 0, 1)
+        return np.where(length > 0, np.minimum(opening, closing), 0.0)
+
+    def right_paved_m(self, s_m: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Where the asphalt ends on the ego's right, as a positive offset ``(...)``."""
+        return self.paved_m + self.lane_width_m * self.extra_at(s_m)
+
+    def lane_at(self, d_m: NDArray[np.float64] | float, s_m: NDArray[np.float64] | float) -> NDArray[np.int64]:
+        """The lane nearest to a place, of either direction: 0.. for the ego's, -1.. for oncoming."""
         d = np.asarray(d_m, dtype=np.float64)
-        own = np.clip(np.floor((-d - self.median_m) / self.lane_width_m), 0, self.lanes - 1)
+        lanes = self.lanes + (self.extra_at(s_m) > 0.5)
+        own = np.clip(np.floor((-d - self.median_m) / self.lane_width_m), 0, lanes - 1)
         other = np.clip(np.floor((d - self.median_m) / self.lane_width_m), 0, self.lanes - 1)
         return np.where(d < 0, own, -1 - other).astype(np.int64)
 
-    def is_off(self, d_m: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-        """Whether an offset lies beyond the asphalt or on the median's green."""
-        distance = np.abs(np.asarray(d_m, dtype=np.float64))
-        return (distance > self.paved_m) | (distance < self.median_m - self.inner_shoulder_m)
+    def is_off(self, d_m: NDArray[np.float64] | float, s_m: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+        """Whether a place lies beyond the asphalt or on the median's green."""
+        d = np.asarray(d_m, dtype=np.float64)
+        green = np.abs(d) < self.median_m - self.inner_shoulder_m
+        return (d > self.paved_m) | (-d > self.right_paved_m(s_m)) | green
 
     def marks(self, variant: int) -> list[Mark]:
-        """Painted lines of a variant: 0 overtaking forbidden, 1 allowed, 2 allowed from the ego's side."""
+        """Painted lines of a variant: 0 overtaking forbidden, 1 allowed, 2 allowed from the ego's side.
+
+        Variant 3 is the motorway with its further lane open.
+        """
         width = 0.18 if self.kind == "motorway" else 0.13
         marks = []
         if self.median_m > 0:
@@ -127,24 +156,26 @@ class Road:
         else:
             marks += [Mark(-0.14, 0.12, self.yellow_centre, True), Mark(0.14, 0.12, self.yellow_centre, False)]
         for side in (-1, 1):
-            marks.append(Mark(side * self.edge_m, width, False, False))
-            for lane in range(1, self.lanes):
+            lanes = self.lanes + (variant == 3 and side < 0)
+            marks.append(Mark(side * (self.median_m + lanes * self.lane_width_m), width, False, False))
+            for lane in range(1, lanes):
                 marks.append(Mark(side * (self.median_m + lane * self.lane_width_m), width, False, True))
         return marks
 
     def cover_table(self, snow: float = 0.0) -> NDArray[np.float32]:
         """``(R, D + 1, M)`` prefix sums over d of every material's cover, one row per variant; ``snow`` 0..1 lies."""
-        return np.stack([self._cover_row(variant, snow) for variant in range(3)])
+        return np.stack([self._cover_row(variant, snow) for variant in range(4 if self.has_extra else 3)])
 
     def _cover_row(self, variant: int, snow: float) -> NDArray[np.float32]:
         d = np.arange(-COVER_HALF_M + COVER_STEP_M / 2, COVER_HALF_M, COVER_STEP_M)
         distance = np.abs(d)
         cover = np.zeros((len(d), MATERIALS))
-        paved = ~self.is_off(d)
+        outer = self.edge_m + self.lane_width_m * ((variant == 3) & (d < 0))
+        paved = (distance < outer + self.shoulder_m) & ~(distance < self.median_m - self.inner_shoulder_m)
         # Wheel tracks are darker, the middle of a lane has its stripe of oil, seams between lanes are pale.
         lane = np.mod(distance - self.median_m, self.lane_width_m) - self.lane_width_m / 2
         tone = 1 - 0.07 * np.exp(-(((np.abs(lane) - 0.85) / 0.28) ** 2)) - 0.05 * np.exp(-((lane / 0.3) ** 2))
-        tone = np.where(distance > self.edge_m, 1.06, tone)
+        tone = np.where(distance > outer, 1.06, tone)
         cover[:, ASPHALT] = paved * tone
         rest = ~paved
         if self.sidewalk_m > 0:
@@ -166,7 +197,7 @@ class Road:
                 cover[on, YELLOW if mark.yellow else WHITE] = 1
         if snow:
             # Tyres keep two tracks per lane clear; between them, and off the road, it stays white.
-            tracks = np.exp(-(((np.abs(lane) - 0.85) / 0.34) ** 2)) * (distance < self.edge_m)
+            tracks = np.exp(-(((np.abs(lane) - 0.85) / 0.34) ** 2)) * (distance < outer)
             lying = np.where(paved, 0.62 - 0.58 * tracks, 0.94) * snow
             share = lying[:, None] * np.where(np.arange(MATERIALS) < SNOW, 1.0, 0.45)
             cover[:, SNOW] = (cover * share).sum(1)
@@ -179,4 +210,13 @@ class Road:
         block = np.floor(np.asarray(s_m) / 80.0).astype(np.int64)
         draws = np.array([stream(self.seed, "marks", int(b) // 3 + 1000).integers(0, 3) for b in np.unique(block)])
         variant = draws[np.searchsorted(np.unique(block), block)]
+        if self.median_m > 0:
+            return np.zeros_like(variant)
         return np.where(np.abs(curvature_1pm) > 1 / 250, 0, variant)
+
+
+@functools.lru_cache(maxsize=4096)
+def _extra_length_m(seed: int, cell: int) -> float:
+    """Length at full width of the further lane in one cell; 0 where there is none."""
+    rng = stream(seed, "extra", cell + 100_000)
+    return float(rng.choice([0.0, 160.0, 220.0, 420.0], p=[0.4, 0.15, 0.2, 0.25]))

@@ -34,6 +34,7 @@ class Block:
         faces: solid things.
         plant_xy: ``(P, 2)`` feet; plant_height_m, plant_kind, plant_mirrored: ``(P,)``.
         lamps: ``(L, 3)`` street lamps' positions.
+        solid_xy: ``(N, 4, 2)`` ground plans of what a car would hit: houses, trunks, poles, rails.
         box_xy: ``(B, 4, 2)`` ground plans of houses; box_height_m: ``(B,)``.
     """
 
@@ -43,6 +44,7 @@ class Block:
     plant_kind: NDArray[np.int64]
     plant_mirrored: NDArray[np.bool_]
     lamps: NDArray[np.float64]
+    solid_xy: NDArray[np.float64]
     box_xy: NDArray[np.float64]
     box_height_m: NDArray[np.float64]
 
@@ -70,9 +72,16 @@ class Scenery:
                 self._kept[index] = self._make(index)
         return [self._kept[i] for i in range(first, last + 1)]
 
+    def solids(self, s_m: float) -> NDArray[np.float64]:
+        """``(N, 4, 2)`` ground plans of solid things near road distance ``s_m``."""
+        first, last = int((s_m - 20.0) // BLOCK_M), int((s_m + 20.0) // BLOCK_M)
+        self.blocks(s_m)
+        return np.concatenate([self._kept[i].solid_xy for i in range(first, last + 1)])
+
     def _make(self, index: int) -> Block:
         builder = Builder(self._light)
         self._boxes: list[tuple[NDArray[np.float64], float]] = []
+        self._solids: list[NDArray[np.float64]] = []
         plants: list[tuple[float, float, float, int, bool]] = []
         lamps: list[NDArray[np.float64]] = []
         rng = stream(self._seed, "block", self._road.kind, index + 1_000_000)
@@ -91,6 +100,7 @@ class Scenery:
             plant_kind=table[:, 3].astype(np.int64),
             plant_mirrored=table[:, 4] > 0,
             lamps=np.array(lamps, dtype=np.float64).reshape(-1, 3),
+            solid_xy=np.array([b[0] for b in self._boxes] + self._solids, dtype=np.float64).reshape(-1, 4, 2),
             box_xy=np.array([b[0] for b in self._boxes], dtype=np.float64).reshape(-1, 4, 2),
             box_height_m=np.array([b[1] for b in self._boxes], dtype=np.float64),
         )
@@ -109,11 +119,14 @@ class Scenery:
         mirrored = bool(rng.random() < 0.5)
         if self._clear_of_road(x, y, self._road.paved_m + 1.2):
             plants.append((x, y, height, kind, mirrored))
+            if KINDS[kind] != "bush":
+                self._solids.append(rectangle(x, y, 0.0, 0.4, 0.4))
 
     def _posts(self, builder: Builder, start: float, offset_m: float, step_m: float) -> None:
         for s in np.arange(start, start + BLOCK_M - 1e-6, step_m):
             for side in (-1, 1):
-                x, y, heading = self._line.position(s, side * offset_m)
+                extra = float(self._road.extra_at(s)) * self._road.lane_width_m * (side < 0)
+                x, y, heading = self._line.position(s, side * (offset_m + extra))
                 builder.place(x, y, heading, centre_z_m=0.5, radius_m=0.6)
                 shapes.post(builder, self._light.lamps)
 
@@ -141,10 +154,11 @@ class Scenery:
                     shapes.house(builder, rng, w, depth, floors, self._lit)
                     self._boxes.append((rectangle(x, y, turn, w, depth), 2.9 * floors + 1.5))
         self._signs(builder, rng, start)
-        if self._seed % 3 == 0 and index % 1 == 0:
+        if self._seed % 3 == 0:
             x, y, heading = self._line.position(start + 5, road.paved_m + 4.5)
             builder.place(x, y, heading, centre_z_m=3.5, radius_m=4.0)
             shapes.pole(builder, 8.0, 0.22, shapes.WOOD)
+            self._solids.append(rectangle(x, y, heading, 0.24, 0.24))
             builder.box((-0.08, 0.08), (-1.0, 1.0), (7.3, 7.45), shapes.WOOD)
         self._chevrons(builder, start)
 
@@ -190,25 +204,24 @@ class Scenery:
 
     def _motorway(self, builder: Builder, rng: np.random.Generator, start: float, index: int, plants: list) -> None:
         road = self._road
-        rail_d = [side * 0.5 for side in (-1, 1)]
-        hidden = stream(self._seed, "rail", index // 6 + 1000).random() < 0.55
-        if hidden or self._rail_right:
-            rail_d.append(-(road.paved_m + 0.7))
-        for d in rail_d:
-            self._rail(builder, start, d)
+        for side in (-1, 1):
+            self._rail(builder, start, side * 0.5, outer=False)
+        if self._rail_right or stream(self._seed, "rail", index // 6 + 1000).random() < 0.55:
+            self._rail(builder, start, -(road.paved_m + 0.7), outer=True)
+        beside = {-1: road.paved_m + road.lane_width_m * road.has_extra, 1: road.paved_m}
         self._posts(builder, start, road.paved_m + 1.2, 40.0)
         woods = stream(self._seed, "woods", index // 6 + 1000).random(2) < self._wooded
         for side, wooded in zip((-1, 1), woods):
             for _ in range(rng.integers(7, 12) if wooded else rng.integers(0, 3)):
-                d = side * (road.paved_m + rng.uniform(7, 34))
+                d = side * (beside[side] + rng.uniform(6, 34))
                 self._plant(rng, plants, start + rng.uniform(0, BLOCK_M), d, (0, 1, 2, 3, 4, 7), 1.1)
             for _ in range(rng.integers(0, 5)):
-                d = side * (road.paved_m + rng.uniform(3, 9))
+                d = side * (beside[side] + rng.uniform(3, 9))
                 self._plant(rng, plants, start + rng.uniform(0, BLOCK_M), d, (5, 6), 1.0)
         if index % 12 == 5:
             self._gantry(builder, rng, start)
         elif rng.random() < 0.12:
-            x, y, heading = self._line.position(start + 10, -(road.paved_m + 2.6))
+            x, y, heading = self._line.position(start + 10, -(beside[-1] + 2.6))
             builder.place(x, y, heading, centre_z_m=3.0, radius_m=3.0)
             for y_post in (-1.3, 1.3):
                 builder.box((-0.08, 0.08), (y_post - 0.08, y_post + 0.08), (0.0, 4.6), shapes.STEEL)
@@ -229,7 +242,10 @@ class Scenery:
         road = self._road
         x, y, heading = self._line.position(start + 20.0, 0.0)
         builder.place(x, y, heading, centre_z_m=5.0, radius_m=14.0)
-        right = -(road.paved_m + 1.6)
+        right = -(road.paved_m + road.lane_width_m * road.has_extra + 1.6)
+        for d in (right, 0.0):
+            foot = self._line.position(start + 20.0, d)
+            self._solids.append(rectangle(foot[0], foot[1], heading, 0.4, 0.4))
         builder.box((-0.2, 0.2), (right - 0.2, right + 0.2), (0.0, 7.2), shapes.STEEL)
         builder.box((-0.2, 0.2), (-0.2, 0.2), (0.0, 7.2), shapes.STEEL)
         builder.box((-0.15, 0.15), (right, 0.0), (6.5, 6.9), shapes.STEEL)
@@ -237,15 +253,16 @@ class Scenery:
             d = road.lane_centre_m(lane)
             self._panel(builder, (d - 1.5, d + 1.5), (5.4, 7.4), colour(24, 84, 160), rng)
 
-    def _rail(self, builder: Builder, start: float, d: float) -> None:
+    def _rail(self, builder: Builder, start: float, d: float, *, outer: bool) -> None:
         light_steel, dark_steel = colour(176, 180, 184), colour(122, 126, 132)
-        front = 1 if d < -1 else int(np.sign(d)) or 1
         for s in np.arange(start, start + BLOCK_M - 1e-6, 8.0):
-            x0, y0, heading = self._line.position(s, d)
-            x1, y1, _ = self._line.position(s + 8.0, d)
+            d0, d1 = (d - outer * self._road.lane_width_m * float(self._road.extra_at(p)) for p in (s, s + 8.0))
+            x0, y0, _ = self._line.position(s, d0)
+            x1, y1, _ = self._line.position(s + 8.0, d1)
             turn = float(np.arctan2(y1 - y0, x1 - x0))
             length = float(np.hypot(x1 - x0, y1 - y0))
             builder.place((x0 + x1) / 2, (y0 + y1) / 2, turn, centre_z_m=0.6, radius_m=4.2)
+            self._solids.append(rectangle((x0 + x1) / 2, (y0 + y1) / 2, turn, length, 0.16))
             h = length / 2
             for x in (-h / 2, h / 2):
                 builder.box((x - 0.07, x + 0.07), (-0.06, 0.06), (0.0, 0.62), dark_steel, detail_m=0.25)
@@ -253,8 +270,6 @@ class Scenery:
                 near, far = [(-h, 0.08), (h, 0.08)], [(h, -0.08), (-h, -0.08)]
                 for (xa, ya), (xb, yb) in (near, far):
                     builder.face([(xb, yb, z0), (xa, ya, z0), (xa, ya, z1), (xb, yb, z1)], tone)
-            del front, heading
-            front = 1
 
     def _town(self, builder: Builder, rng: np.random.Generator, start: float, plants: list, lamps: list) -> None:
         road = self._road
@@ -277,6 +292,7 @@ class Scenery:
             turn = heading if side < 0 else heading + np.pi
             builder.place(x, y, turn, centre_z_m=3.5, radius_m=4.5)
             self._lamp(builder)
+            self._solids.append(rectangle(x, y, turn, 0.2, 0.2))
             lamps.append(np.array([x - np.sin(turn) * 1.6, y + np.cos(turn) * 1.6, 6.6]))
         self._signs(builder, rng, start)
 

@@ -73,7 +73,11 @@ class Shadows:
         """An ellipse for every crown and a strip for every trunk."""
         height = height_m[:, None, None]
         centre = xy[:, None] + self._per_metre * 0.6 * height
-        crown = centre + self._ring[:, :1] * self._per_metre * 0.3 * height + self._ring[:, 1:] * self._across * 0.26 * height
+        crown = (
+            centre
+            + self._ring[:, :1] * self._per_metre * 0.3 * height
+            + self._ring[:, 1:] * self._across * 0.26 * height
+        )
         side = self._across * 0.03 * height
         foot = xy[:, None]
         trunk = np.concatenate([foot - side, foot + side, centre + side, centre - side], axis=1)

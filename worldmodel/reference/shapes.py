@@ -83,7 +83,9 @@ class Builder:
         """Add one face of three or four corners, anticlockwise seen from its front."""
         if len(corners) == 3:
             corners = [*corners, corners[2]]
-        self._rows.append((corners, tone, tone if under is None else under, glow, detail_m, self._pose, len(self._centres) - 1))
+        self._rows.append(
+            (corners, tone, tone if under is None else under, glow, detail_m, self._pose, len(self._centres) - 1)
+        )
 
     def box(
         self,
@@ -110,7 +112,11 @@ class Builder:
         local = np.array([r[0] for r in rows], dtype=np.float64).reshape(n, 4, 3)
         x, y, cos, sin = np.array([r[5] for r in rows], dtype=np.float64).reshape(n, 4, 1).transpose(1, 0, 2)
         world = np.stack(
-            [x + cos * local[..., 0] - sin * local[..., 1], y + sin * local[..., 0] + cos * local[..., 1], local[..., 2]],
+            [
+                x + cos * local[..., 0] - sin * local[..., 1],
+                y + sin * local[..., 0] + cos * local[..., 1],
+                local[..., 2],
+            ],
             axis=-1,
         )
         # Crossed diagonals: right for flat faces of three corners too, whose last corner is given twice.

@@ -15,13 +15,14 @@ import numpy as np
 
 from worldmodel.geometry.motion import advance, wrap_angle
 from worldmodel.reference.centreline import Centreline
+from worldmodel.reference.contact import push_out
 from worldmodel.reference.drivers import Situation
 from worldmodel.reference.events import Events, no_gap
 from worldmodel.reference.light import light_of
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.renderer import Renderer, Shot
 from worldmodel.reference.road import Road
-from worldmodel.reference.traffic import Traffic
+from worldmodel.reference.traffic import Traffic, ego_rectangle
 from worldmodel.reference.vehicles import Seen
 from worldmodel.types import VOCABULARY, Camera, EgoMotion, FloatArray, FrameArray
 
@@ -40,6 +41,7 @@ class _Ego:
     d_m: float
     speed_mps: float
     frame: int = 0
+    touches: bool = False
     pitch: tuple[float, float] = (0.0, 0.0)
     roll: tuple[float, float] = (0.0, 0.0)
 
@@ -115,6 +117,7 @@ class Simulation:
         sideways = speed * float(motion.yaw_rate_radps)
         ego.roll = _spring(ego.roll, _ROLL_PER_MPS2 * max(-8.0, min(8.0, sideways)), dt)
         ego.s_m, ego.d_m, ego.speed_mps = float(s), float(d), speed
+        ego.touches = self._touches()
         ego.frame += 1
 
     def render(self) -> FrameArray:
@@ -131,14 +134,22 @@ class Simulation:
         """What an ego driver goes by."""
         ego = self._ego
         gap, closing = (math.inf, 0.0) if self.traffic is None else self.traffic.ahead()
-        return Situation(
-            ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps, gap, closing, bool(self.collision)
-        )
+        return Situation(ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps, gap, closing, bool(self.collision))
 
     @property
     def collision(self) -> bool:
-        """Whether the ego touched someone since the last frame."""
-        return self.traffic is not None and self.traffic.contact
+        """Whether the ego touched someone since the last frame, or touches something solid."""
+        return self._ego.touches or (self.traffic is not None and self.traffic.contact)
+
+    def _touches(self) -> bool:
+        """Whether the ego's body overlaps something solid beside the road."""
+        ego = self._ego
+        if self.road.median_m - 3.0 < -ego.d_m < self.road.paved_m - 2.0:
+            return False
+        solids = self._renderer.scenery.solids(ego.s_m)
+        near = np.hypot(*(solids.mean(1) - ego.pose[:2]).T) < 14.0
+        body = ego_rectangle(ego.pose)
+        return any(push_out(body, plan) is not None for plan in solids[near])
 
     def _heading_error(self) -> float:
         return float(wrap_angle(self._ego.pose[2] - self.line.heading_at(self._ego.s_m)))
@@ -146,14 +157,14 @@ class Simulation:
     def truth(self) -> dict[str, Any]:
         """Scalars true at this moment; names and units in ``docs/reference.md``."""
         ego, road = self._ego, self.road
-        lane = int(road.lane_at(ego.d_m))
+        lane = int(road.lane_at(ego.d_m, ego.s_m))
         now = self.situation()
         event = "none" if self._events is None else self._events.current
         return {
             "lane_offset_m": ego.d_m - road.lane_centre_m(lane),
             "heading_error_rad": self._heading_error(),
             "curvature_ahead_1pm": float(self.line.curvature_at(ego.s_m + CURVATURE_AHEAD_M)),
-            "off_road": bool(road.is_off(ego.d_m)),
+            "off_road": bool(road.is_off(ego.d_m, ego.s_m)),
             "collision": self.collision,
             "gap_m": no_gap(now.gap_m),
             "closing_speed_mps": now.closing_speed_mps if math.isfinite(now.gap_m) else math.nan,

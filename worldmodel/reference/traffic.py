@@ -37,7 +37,7 @@ _MIX = {
     "town": {"sedan": 0.27, "hatchback": 0.28, "suv": 0.16, "van": 0.12, "truck": 0.06, "bus": 0.05, "motorcycle": 0.06},
 }  # fmt: skip
 #: Wanted number of vehicles in view, each way.
-_COUNTS = {"none": (0, 0), "light": (5, 4), "dense": (10, 6)}
+_COUNTS = {"none": (0, 0), "light": (5, 4), "dense": (12, 7)}
 
 
 def ego_rectangle(pose: FloatArray) -> FloatArray:
@@ -132,14 +132,23 @@ class Traffic:
         kind = str(rng.choice(list(mix), p=list(mix.values())))
         heavy = kind in ("truck", "semi", "bus")
         lane = section.lanes - 1 if heavy else int(rng.integers(0, section.lanes))
+        if side is self._highway.FORWARD and section.has_extra and rng.random() < 0.5:
+            # Where the further lane is open they come from its ramp.
+            if bool((section.extra_at(s_m + np.array([0.0, 60.0])) > 0.99).all()):
+                lane = section.lanes
         faster = 1.0 + 0.07 * (section.lanes - 1 - lane)
         desired = section.speed_limit_mps * float(np.clip(rng.normal(0.97, 0.12), 0.6, 1.3)) * faster
+        if lane == section.lanes:
+            desired *= 0.85
         if heavy:
             desired = min(desired, 24.5)
         share = float(rng.uniform(0.8, 1.0))
         d = section.lane_centre_m(lane if side is self._highway.FORWARD else -1 - lane)
         for other in self.road.vehicles:
-            if abs(other.d_m - d) < 2.4 and abs(other.s_m - s_m) < keep_clear_m + other.LENGTH / 2 + SIZES_M[kind][0] / 2:
+            if (
+                abs(other.d_m - d) < 2.4
+                and abs(other.s_m - s_m) < keep_clear_m + other.LENGTH / 2 + SIZES_M[kind][0] / 2
+            ):
                 return None
         curve = abs(self._line.curvature_scalar(s_m))
         speed = min(desired * share, math.sqrt(2.0 / max(curve, 1e-5)))

@@ -70,12 +70,12 @@ class _Modeller:
         shade = np.full(3, 1.0 if tone is None else tone) if painted else tone
         self.rows.append((local, shade, painted, lamp, detail_m, normal / np.linalg.norm(normal)))
 
-    def prism(self, low, high, tone=None, *, top=None, roof: bool = True) -> None:  # noqa: ANN001
+    def prism(self, low, high, tone=None, *, top=None, roof: bool = True, rear: bool = True) -> None:  # noqa: ANN001
         """Sides between a lower and an upper rectangle, each (x0, x1, half width, z), and the roof."""
         (a0, a1, aw, az), (b0, b1, bw, bz) = low, high
         lower = [(a1, -aw, az), (a1, aw, az), (a0, aw, az), (a0, -aw, az)]
         upper = [(b1, -bw, bz), (b1, bw, bz), (b0, bw, bz), (b0, -bw, bz)]
-        for i in range(4):
+        for i in (0, 1, 2, 3) if rear else (0, 1, 3):
             j = (i + 1) % 4
             self.face([lower[i], lower[j], upper[j], upper[i]], tone)
         if roof:
@@ -149,7 +149,11 @@ def _car(kind: str) -> Template:
     # Pillars: painted strips over the glass, so that the cabin does not look like one window.
     for side in (-1, 1):
         low, high = side * (w - 0.075), side * (top + 0.005)
-        for xl, xh, wide in ((rear, rear + back, 0.2), ((rear + front) / 2, (rear + back + front - rake) / 2, 0.07), (front - 0.1, front - rake - 0.06, 0.08)):  # noqa: E501
+        for xl, xh, wide in (
+            (rear, rear + back, 0.2),
+            ((rear + front) / 2, (rear + back + front - rake) / 2, 0.07),
+            (front - 0.1, front - rake - 0.06, 0.08),
+        ):  # noqa: E501
             quad = [(xl, low, belt), (xl + wide, low, belt), (xh + wide, high, height), (xh, high, height)]
             m.face(quad if side < 0 else quad[::-1], 0.96, detail_m=0.12)
     return m.build()
@@ -165,8 +169,20 @@ def _box_vehicle(kind: str) -> Template:
         nose = np.array([x, x - 1.15])
         half = np.array([w, w - 0.1])
         lo, hi = 0.12, 0.66
-        xs, ws, zs = nose[0] + np.array([lo, hi]) * (nose[1] - nose[0]), half[0] - np.array([lo, hi]) * 0.1, 1.15 + np.array([lo, hi]) * (height - 1.15)  # noqa: E501
-        m.face([(xs[0] + 0.01, -ws[0] + 0.08, zs[0]), (xs[0] + 0.01, ws[0] - 0.08, zs[0]), (xs[1] + 0.01, ws[1] - 0.08, zs[1]), (xs[1] + 0.01, -ws[1] + 0.08, zs[1])], _GLASS)  # noqa: E501
+        xs, ws, zs = (
+            nose[0] + np.array([lo, hi]) * (nose[1] - nose[0]),
+            half[0] - np.array([lo, hi]) * 0.1,
+            1.15 + np.array([lo, hi]) * (height - 1.15),
+        )  # noqa: E501
+        m.face(
+            [
+                (xs[0] + 0.01, -ws[0] + 0.08, zs[0]),
+                (xs[0] + 0.01, ws[0] - 0.08, zs[0]),
+                (xs[1] + 0.01, ws[1] - 0.08, zs[1]),
+                (xs[1] + 0.01, -ws[1] + 0.08, zs[1]),
+            ],
+            _GLASS,
+        )  # noqa: E501
         m.side(w - 0.02, (x - 1.7, x - 0.85), (1.22, 1.72), _GLASS)
         m.end(-x - 0.005, False, (-w + 0.2, -0.06), (1.2, 1.85), _GLASS)
         m.end(-x - 0.005, False, (0.06, w - 0.2), (1.2, 1.85), _GLASS)
@@ -189,9 +205,17 @@ def _box_vehicle(kind: str) -> Template:
         m.side(w + 0.004, (-x, bed), (1.6, 1.95), 1.0, detail_m=0.5)
         m.end(-x - 0.004, False, (-0.03, 0.03), (1.05, height - 0.1), _TRIM, detail_m=0.3)
         m.end(-x - 0.004, False, (-w + 0.05, w - 0.05), (0.55, 0.78), _TRIM)
-        m.prism((x - cab, x, w - 0.04, 0.45), (x - cab, x - 0.02, w - 0.06, 1.6), roof=False)
-        m.prism((x - cab, x - 0.02, w - 0.06, 1.6), (x - cab, x - 0.3, w - 0.12, min(height - 0.35, 3.0)))
-        m.face([(x + 0.0, -w + 0.18, 1.66), (x + 0.0, w - 0.18, 1.66), (x - 0.2, w - 0.24, 2.5), (x - 0.2, -w + 0.24, 2.5)], _GLASS)  # noqa: E501
+        m.prism((x - cab, x, w - 0.04, 0.45), (x - cab, x - 0.02, w - 0.06, 1.6), roof=False, rear=False)
+        m.prism((x - cab, x - 0.02, w - 0.06, 1.6), (x - cab, x - 0.3, w - 0.12, min(height - 0.35, 3.0)), rear=False)
+        m.face(
+            [
+                (x + 0.0, -w + 0.18, 1.66),
+                (x + 0.0, w - 0.18, 1.66),
+                (x - 0.2, w - 0.24, 2.5),
+                (x - 0.2, -w + 0.24, 2.5),
+            ],
+            _GLASS,
+        )  # noqa: E501
         m.side(w - 0.03, (x - 1.2, x - 0.25), (1.66, 2.4), _GLASS)
         m.end(x + 0.01, True, (-w + 0.2, w - 0.2), (0.95, 1.35), _TRIM)
         wheels = (x - 1.2, -x + 1.7, -x + 2.8) if kind == "semi" else (x - 1.2, -x + 2.0)
@@ -219,9 +243,6 @@ def _motorcycle() -> Template:
 
 def _pedestrian() -> Template:
     m = _Modeller()
-    for side in (-1, 1):
-        m.prism((-0.1 + 0.14 * side, 0.06 + 0.14 * side, 0.0, 0.0), (-0.1, 0.1, 0.0, 0.85), roof=False)
-    m.rows.clear()
     for y0, y1, x in ((-0.17, -0.02, 0.12), (0.02, 0.17, -0.12)):
         m.face([(x + 0.08, y0, 0.0), (x + 0.08, y1, 0.0), (0.08, y1, 0.85), (0.08, y0, 0.85)], colour(40, 44, 60))
         m.face([(x - 0.08, y1, 0.0), (x - 0.08, y0, 0.0), (-0.08, y0, 0.85), (-0.08, y1, 0.85)], colour(40, 44, 60))
