@@ -55,6 +55,9 @@ class Told:
 class Dynamics(nn.Module):
     """Predicts clean latents ``(B, T, V, N, C)`` from noisy ones."""
 
+    latent_mean: Tensor
+    latent_std: Tensor
+
     def __init__(self, config: DynamicsConfig, *, tokens: int, channels: int, views: int = 1) -> None:
         super().__init__()
         self.config, self.tokens, self.channels, self.views = config, tokens, channels, views

@@ -71,11 +71,17 @@ def draw_levels(
     log2_B1 = torch.randint(0, halvings, (batch, 1), generator=generator)
     coarse_BT = (0.5**log2_B1).expand(batch, length)
     coarse_tau_BT = torch.floor(uniform(batch, length) / coarse_BT) * coarse_BT
-    wants_B1 = (uniform(batch, 1) < config.shortcut_share) if shortcut else torch.zeros(batch, 1, dtype=torch.bool)
+    # The last rows, always as many of them: a step then costs the same every time. Clips are in random order anyway.
+    wants_B1 = torch.arange(batch)[:, None] >= batch - (share_of(batch, config.shortcut_share) if shortcut else 0)
     is_shortcut = wants_B1 & ~past_BT
     tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
     d = torch.where(is_shortcut, coarse_BT, torch.full_like(tau, 1 / config.finest))
     return Levels(tau, d, is_shortcut)
+
+
+def share_of(batch: int, share: float) -> int:
+    """A share of the rows as a whole number: at least one, unless the share is zero."""
+    return max(1, round(batch * share)) if share else 0
 
 
 def blend(clean: Tensor, noise: Tensor, tau_BT: Tensor) -> Tensor:
@@ -142,20 +148,19 @@ def shortcut_forcing_loss(
     levels = Levels(levels.tau.to(device), levels.d.to(device), levels.is_shortcut.to(device))
     noise = torch.randn(clean_BTVNC.shape, generator=generator).to(clean_BTVNC)
     seen = clean_BTVNC
-    if own:
-        rows = max(1, round(batch * config.own_share))
+    if own and config.own_share:
+        rows = share_of(batch, config.own_share)
         seen = torch.cat(
             [_own_predictions(network, clean_BTVNC[:rows], told.rows(slice(rows)), config, generator), seen[rows:]]
         )
     x_tau = blend(seen, noise, levels.tau)
     target = clean_BTVNC
-    if shortcut:
-        rows = levels.is_shortcut.any(dim=1).nonzero()[:, 0]
-        if len(rows):
-            some = Levels(levels.tau[rows], levels.d[rows], levels.is_shortcut[rows])
-            reached = shortcut_target(network, x_tau[rows], some, told.rows(rows)).to(clean_BTVNC.dtype)
-            target = clean_BTVNC.clone()
-            target[rows] = torch.where(some.is_shortcut[:, :, None, None, None], reached, clean_BTVNC[rows])
+    if shortcut and config.shortcut_share:
+        rows = slice(batch - share_of(batch, config.shortcut_share), batch)
+        some = Levels(levels.tau[rows], levels.d[rows], levels.is_shortcut[rows])
+        reached = shortcut_target(network, x_tau[rows], some, told.rows(rows)).to(clean_BTVNC.dtype)
+        target = clean_BTVNC.clone()
+        target[rows] = torch.where(some.is_shortcut[:, :, None, None, None], reached, clean_BTVNC[rows])
     output = network(x_tau, levels.tau, levels.d, told).float()
     error_BTVN = (output - target).square().mean(dim=-1)
     if weight_BN is not None:

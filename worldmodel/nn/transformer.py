@@ -112,7 +112,7 @@ class Transformer(nn.Module):
     @property
     def temporal_layers(self) -> int:
         """How many blocks attend over time."""
-        return sum(block.over_time for block in self.blocks)
+        return sum(bool(block.over_time) for block in self.blocks)
 
     def new_ring(self, batch: int, tokens: int, *, like: Tensor) -> Ring:
         """An empty ring for ``batch`` rows of frames of ``tokens`` tokens."""

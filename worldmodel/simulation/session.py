@@ -68,6 +68,8 @@ class Session:
         self.device, self.precision = torch.device(device), precision
         self.camera, self.dt_s = model.camera(), model.dt_s
         self._latents: Tensor | None = None
+        self._seeds: list[int] = []
+        self._steps: list[int] = []
 
     @property
     def batch(self) -> int:
@@ -137,6 +139,7 @@ class Session:
         Raises:
             ValueError: motion or tags of another shape than the batch, or impossible values.
         """
+        self._state()
         motion.validate()
         if motion.shape not in ((), (self.batch,)):
             raise ValueError(f"step: motion of shape {motion.shape} for a batch of {self.batch}")
@@ -240,10 +243,10 @@ class Session:
         return row_noise(state.shape[1:], self._seeds, self._steps, stream=stream, like=state)
 
     def _told(self, speed_mps: NDArray, yaw_rate_radps: NDArray, dt_s: NDArray) -> Told:
-        channels = motion_channels(
-            *(torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s)),
-            torch.from_numpy(self._height_m),
+        speed, yaw_rate, dt, height = (
+            torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s, self._height_m)
         )
+        channels = motion_channels(speed, yaw_rate, dt, height)
         return Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
 
     def _state(self) -> Tensor:

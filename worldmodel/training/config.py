@@ -21,6 +21,8 @@ class DataConfig:
         weights: of the sets when mixed; empty for by size.
         drives, drive_s: how many drives of which length to render, for ``reference``.
         options: options of the reference world to hold fixed, e.g. ``{weather: clear}``; a list draws among its values.
+        render_scale: the reference world is rendered so many times larger and averaged down, which is its antialiasing
+            at small sizes.
         first_seed: of the rendered drives.
         validation_share: share of drives, by their id, held out of training.
         processes: that render or decode; 0 for all cores.
@@ -34,6 +36,7 @@ class DataConfig:
     drives: int = 200
     drive_s: float = 30.0
     options: dict[str, str | list[str]] = dataclasses.field(default_factory=dict)
+    render_scale: int = 1
     first_seed: int = 0
     validation_share: float = 0.05
     processes: int = 0

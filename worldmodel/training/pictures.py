@@ -16,12 +16,12 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from torch import nn
 
+from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import commit_frame, draw_frame
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
-from worldmodel.training.config import TrainConfig
-from worldmodel.training.corpus import DriveRecord
+from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DynamicsStage, TokenizerStage
 
 
@@ -30,8 +30,8 @@ class Pictures(lightning.Callback):
 
     name = ""
 
-    def __init__(self, folder: Path, validation: list[DriveRecord]) -> None:
-        self.folder, self.validation = folder, validation
+    def __init__(self, folder: Path, held_out: list[MemoryEpisode]) -> None:
+        self.folder, self.held_out = folder, held_out
         folder.mkdir(parents=True, exist_ok=True)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
@@ -59,9 +59,9 @@ class Reconstructions(Pictures):
     name = "reconstructions"
 
     def draw(self, stage: TokenizerStage) -> NDArray[np.uint8]:
-        """Eight frames spread over the validation drives."""
-        chosen = [self.validation[i * len(self.validation) // 8] for i in range(8)]
-        frames = np.stack([d.frames[(i * 37) % len(d)] for i, d in enumerate(chosen)])
+        """Eight frames spread over the held-out drives."""
+        chosen = [self.held_out[i * len(self.held_out) // 8] for i in range(8)]
+        frames = np.stack([d.frames[(i * 37) % d.length] for i, d in enumerate(chosen)])
         x = to_network(torch.from_numpy(frames).to(stage.device))
         again = to_frames(stage.network.decode(stage.network.encode(x))).cpu().numpy()
         rows = [np.hstack(list(some)) for half in (slice(0, 4), slice(4, 8)) for some in (frames[half], again[half])]
@@ -73,18 +73,18 @@ class SampleDrives(Pictures):
 
     name = "drives"
 
-    def __init__(self, folder: Path, validation: list[DriveRecord], tokenizer: nn.Module, config: TrainConfig) -> None:
-        super().__init__(folder, validation)
+    def __init__(self, folder: Path, held_out: list[MemoryEpisode], tokenizer: nn.Module) -> None:
+        super().__init__(folder, held_out)
         assert isinstance(tokenizer, Tokenizer)
-        self.tokenizer, self.config = tokenizer, config
+        self.tokenizer = tokenizer
 
     def draw(self, stage: DynamicsStage) -> NDArray[np.uint8]:
         """Rows: truth and sample of two drives, at 0.1, 0.5, 1, 2, 4 and 8 seconds after the context."""
         self.tokenizer.to(stage.device)
         sheets = []
-        for drive in self.validation[:2]:
-            context = min(stage.network.config.transformer.window, len(drive) // 2)
-            at = [context + k for k in (1, 5, 10, 20, 40, 80) if context + k < len(drive)]
+        for drive in self.held_out[:2]:
+            context = min(stage.network.config.transformer.window, drive.length // 2)
+            at = [context + k for k in (1, 5, 10, 20, 40, 80) if context + k < drive.length]
             if not at:
                 continue
             drawn = continue_drive(stage.network, self.tokenizer, drive, context=context, until=at[-1] + 1)
@@ -94,15 +94,16 @@ class SampleDrives(Pictures):
 
 @torch.no_grad()
 def continue_drive(
-    network: Any, tokenizer: Tokenizer, drive: DriveRecord, *, context: int, until: int, steps: int = 4
+    network: Any, tokenizer: Tokenizer, drive: MemoryEpisode, *, context: int, until: int, steps: int = 4
 ) -> NDArray[np.uint8]:
     """Frames ``context … until`` drawn by the network with the recorded motion, ``(T, H, W, 3)``."""
     device = next(network.parameters()).device
-    clip = drive.clip(0, until)
+    clip = clip_of(drive, 0, until)
     outgoing = motion_channels(
-        *(torch.from_numpy(np.asarray(x)) for x in (clip.motion.speed_mps, clip.motion.yaw_rate_radps)),
-        torch.from_numpy(drive.dt_s[:until]),
-        torch.tensor(drive.camera_height_m, dtype=torch.float64),
+        torch.from_numpy(clip.motion.speed_mps),
+        torch.from_numpy(clip.motion.yaw_rate_radps),
+        torch.from_numpy(np.append(np.diff(clip.t_s), np.nan)),
+        torch.tensor(clip.camera.height_m, dtype=torch.float64),
     )
     unknown = torch.full_like(outgoing[:1], torch.nan)
     incoming = torch.cat([unknown, outgoing[:-1]]).to(device)

@@ -6,38 +6,29 @@ What a run leaves in its folder: ``tokenizer/`` and ``dynamics/`` (``last.ckpt``
 
 from __future__ import annotations
 
-import functools
-import random
-import zlib
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from numpy.typing import NDArray
+from lightning.pytorch.loggers import CSVLogger, Logger
 from tqdm import tqdm
 
+from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
-from worldmodel.geometry.camera import canonical_camera
 from worldmodel.model import Training, WorldModel, content_hash, load_tokenizer, save_tokenizer
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
-from worldmodel.training.config import DataConfig, StageConfig, TrainConfig
-from worldmodel.training.corpus import (
-    DriveRecord,
-    LatentClips,
-    LatentDrive,
-    batches_of,
-    build_corpus,
-    corpus_folder,
-    random_clips,
-    random_frames,
-    split,
-)
+from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.pictures import Reconstructions, SampleDrives
+from worldmodel.training.sources import load_sets
 from worldmodel.training.stages import DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
-from worldmodel.types import Clip
+
+Sets = dict[str, list[MemoryEpisode]]
 
 
 def run(config: TrainConfig) -> Path:
@@ -52,27 +43,26 @@ def run(config: TrainConfig) -> Path:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    drives = make_corpus(config)
-    train, validation = split(drives, config.data.validation_share)
-    tokenizer = train_tokenizer(config, train, validation)
-    latents = [
-        cache_latents(config, tokenizer, drive) for drive in tqdm(drives, "latents", disable=not config.progress)
-    ]
-    latents = dict(zip((drive.name for drive in drives), latents))
-    dynamics = train_dynamics(config, tokenizer, train, validation, latents)
-    seconds = sum(len(drive) for drive in train) / 10
+    train, held_out = {}, []
+    for name, stretches in load_sets(config).items():
+        train[name], out_of_set = split(stretches, held_out=config.data.validation_share)
+        held_out += out_of_set
+    held_out = held_out or [stretches[-1] for stretches in train.values()]
+    tokenizer = train_tokenizer(config, train, held_out)
+    dynamics = train_dynamics(config, tokenizer, train, held_out)
+    hours = sum(s.t_s[-1] - s.t_s[0] for some in train.values() for s in some) / 3600
     summary = {
         "tokenizer_steps": config.tokenizer_stage.steps,
         "tokenizer_batch": config.tokenizer_stage.batch,
         "dynamics_steps": config.dynamics_stage.steps,
         "dynamics_batch": config.dynamics_stage.batch,
-        "hours_of_driving": round(seconds / 3600, 2),
+        "hours_of_driving": round(hours, 2),
         "torch": torch.__version__,
     }
     model = WorldModel(
         tokenizer,
         dynamics,
-        dt_s=float(np.median([np.nanmedian(drive.dt_s) for drive in train])),
+        dt_s=float(np.median([np.median(np.diff(s.t_s)) for some in train.values() for s in some])),
         camera_height_m=config.camera_height_m,
         training=Training(data=config.data.source, summary=summary),
     )
@@ -81,50 +71,7 @@ def run(config: TrainConfig) -> Path:
     return out
 
 
-def make_corpus(config: TrainConfig) -> list[DriveRecord]:
-    """All drives of the run, rendered or decoded once and mapped into memory."""
-    data, size = config.data, (config.tokenizer.height_px, config.tokenizer.width_px)
-    if data.source == "reference":
-        names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
-        folder = corpus_folder(data.cache, "reference", data.drive_s, sorted(data.options.items()), size)
-        make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
-        what = f"rendering {data.drives} drives"
-        return build_corpus(
-            folder, names, make, processes=data.processes, progress=config.progress, what=what, in_memory=data.in_memory
-        )
-    from worldmodel.training.episodes import episode_names, read_episode
-
-    drives = []
-    for path in data.paths:
-        folder = corpus_folder(data.cache, "episodes", str(Path(path).resolve()), size)
-        make = functools.partial(read_episode, path=path, size=size)
-        what = f"decoding {path}"
-        drives += build_corpus(
-            folder,
-            episode_names(path),
-            make,
-            processes=data.processes,
-            progress=config.progress,
-            what=what,
-            in_memory=data.in_memory,
-        )
-    return drives
-
-
-def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float) -> tuple[str, Clip]:
-    """Render one drive of the reference world; runs in a worker process."""
-    from worldmodel.reference.drive import render_drive
-    from worldmodel.reference.options import draw_options
-
-    seed = int(name.rsplit("_", 1)[1])
-    rng = random.Random(zlib.crc32(name.encode()))
-    fixed = {key: rng.choice(value) if isinstance(value, list) else value for key, value in data.options.items()}
-    camera = canonical_camera(*size, height_m=camera_height_m)
-    drive = render_drive(draw_options(seed, **fixed), round(data.drive_s * 10), camera=camera)
-    return name, drive.clip()
-
-
-def train_tokenizer(config: TrainConfig, train: list[DriveRecord], validation: list[DriveRecord]) -> Tokenizer:
+def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Tokenizer:
     """The first stage; a finished tokenizer in the run's folder, or that of ``init``, is taken as it is."""
     out = Path(config.out)
     if (out / "tokenizer.safetensors").is_file():
@@ -140,68 +87,66 @@ def train_tokenizer(config: TrainConfig, train: list[DriveRecord], validation: l
         network = Tokenizer(config.tokenizer)
     if config.tokenizer_stage.steps:
         stage = TokenizerStage(config, network)
-
-        def make(k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-            return random_frames(train, config.tokenizer_stage.batch, seed=config.seed, k=k)
-
-        fit(config, stage, make, config.tokenizer_stage, [Reconstructions(out / "pictures", validation)])
+        windows = _windows(config, train, 1, config.tokenizer_stage.batch)
+        fit(config, stage, windows.batch, config.tokenizer_stage, [Reconstructions(out / "pictures", held_out)])
     save_tokenizer(network, out)
     # Read back, so that latents are those of the weights as they are shipped.
     return load_tokenizer(out)
 
 
-def cache_latents(config: TrainConfig, tokenizer: Tokenizer, drive: DriveRecord) -> NDArray[np.float16]:
-    """Latents ``(T, V, N, C)`` of a drive, from the cache where this very tokenizer has made them before."""
-    key = f"latents_{content_hash(tokenizer)[:16]}"
-    folder = Path(config.data.cache) / key
-    path = folder / f"{drive.name}.npy"
+def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
+    """The stretch with latents ``(T, V, N, C)`` float16 for frames, from the cache where this tokenizer made them."""
+    path = Path(config.data.cache) / f"latents_{content_hash(tokenizer)[:16]}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        device = device_of(config)
-        freeze(tokenizer).to(device)
+        path.parent.mkdir(parents=True, exist_ok=True)
         parts = []
         with torch.no_grad():
-            for rows in batches_of(len(drive), 32):
-                parts.append(tokenizer.encode(to_network(torch.from_numpy(drive.frames[rows]).to(device))).cpu().half())
+            for start in range(0, stretch.length, 32):
+                frames = torch.from_numpy(np.array(stretch.frames[start : start + 32])).to(device_of(config))
+                parts.append(tokenizer.encode(to_network(frames)).cpu().half())
         temporary = path.with_suffix(".partial")
         with open(temporary, "wb") as file:
             np.save(file, torch.cat(parts)[:, None].numpy())
         temporary.rename(path)
-    return np.load(path)
+    return dataclasses.replace(stretch, frames=np.load(path))
 
 
-def train_dynamics(
-    config: TrainConfig,
-    tokenizer: Tokenizer,
-    train: list[DriveRecord],
-    validation: list[DriveRecord],
-    latents: dict[str, NDArray[np.float16]],
-) -> Dynamics:
+def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_out: list[MemoryEpisode]) -> Dynamics:
     """The second stage, on cached latents."""
-    sample = np.concatenate([latents[drive.name][::10] for drive in train]).astype(np.float32)
+    freeze(tokenizer).to(device_of(config))
+    total = sum(len(stretches) for stretches in train.values())
+    with tqdm(total=total, desc="latents", disable=not config.progress) as bar:
+        latents: Sets = {}
+        for name, stretches in train.items():
+            latents[name] = []
+            for stretch in stretches:
+                latents[name].append(with_latents(config, tokenizer, stretch))
+                bar.update()
+    sample = np.concatenate([s.frames[::10] for some in latents.values() for s in some]).astype(np.float32)
     network = Dynamics(config.dynamics, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
+    if config.init:
+        network.load_state_dict(WorldModel.from_pretrained(config.init).dynamics.state_dict())
     network.latent_mean.copy_(torch.from_numpy(sample.mean(axis=(0, 1, 2))))
     network.latent_std.copy_(torch.from_numpy(sample.std(axis=(0, 1, 2)).clip(min=1e-3)))
-    if config.init:
-        network.load_state_dict(
-            {
-                name: tensor
-                for name, tensor in WorldModel.from_pretrained(config.init).dynamics.state_dict().items()
-                if not name.startswith("latent_m") and not name.startswith("latent_s")
-            },
-            strict=False,
-        )
-    clips = [LatentDrive(drive, latents[drive.name]) for drive in train]
-    weights = {drive.name: token_weight(drive, config.tokenizer.latent_grid) for drive in train}
+    windows = {}
+    for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
+        windows[length] = _windows(config, latents, length, batch)
 
-    def make(k: int) -> LatentClips:
-        length, batch = clip_shape(config, k)
-        return random_clips(clips, batch, length, token_weights=weights, seed=config.seed, k=k)
+    def make(k: int) -> Batch:
+        return windows[clip_shape(config, k)[0]].batch(k)
 
     stage = DynamicsStage(config, network)
-    pictures = SampleDrives(Path(config.out) / "pictures", validation, freeze(tokenizer), config)
+    pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
     return network
+
+
+def _windows(config: TrainConfig, sets: Mapping[str, list[MemoryEpisode]], length: int, batch: int) -> ClipWindows:
+    """Windows of every set, mixed by the configured weights; sets without a stretch of that length are left out."""
+    usable = {name: some for name, some in sets.items() if any(s.length >= length for s in some)} or sets
+    weights = dict(zip(config.data.paths, config.data.weights)) if config.data.weights else None
+    weights = {name: weights[name] for name in usable} if weights else None
+    return ClipWindows(usable, length=length, batch_size=batch, seed=config.seed, weights=weights)
 
 
 def clip_shape(config: TrainConfig, k: int) -> tuple[int, int]:
@@ -212,15 +157,9 @@ def clip_shape(config: TrainConfig, k: int) -> tuple[int, int]:
     return clips.short, batch
 
 
-def token_weight(drive: DriveRecord, grid: tuple[int, int]) -> NDArray[np.float32]:
-    """``(N,)`` share of each latent token's patch that the source camera saw."""
-    rows, columns = grid
-    height, width = drive.valid_mask.shape
-    patches = drive.valid_mask.reshape(rows, height // rows, columns, width // columns)
-    return patches.mean(axis=(1, 3)).astype(np.float32).ravel()
-
-
-def fit(config: TrainConfig, stage: Stage, make: object, settings: StageConfig, callbacks: list) -> None:
+def fit(
+    config: TrainConfig, stage: Stage, make: Callable[[int], Any], settings: StageConfig, callbacks: list[Any]
+) -> None:
     """Run one stage to its last step, resuming from its newest checkpoint."""
     folder = Path(config.out) / stage.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -251,10 +190,8 @@ def fit(config: TrainConfig, stage: Stage, make: object, settings: StageConfig, 
     trainer.save_checkpoint(last)
 
 
-def _logger(config: TrainConfig, stage: Stage) -> object:
+def _logger(config: TrainConfig, stage: Stage) -> Logger:
     if config.logger == "wandb":
-        import os
-
         from lightning.pytorch.loggers import WandbLogger
 
         os.environ.setdefault("WANDB_MODE", "offline")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import shortcut_forcing_loss
@@ -23,7 +24,6 @@ from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.corpus import LatentClips
 
 
 class NumberedBatches(Dataset):
@@ -60,16 +60,15 @@ def loader(module: lightning.LightningModule, make: Callable[[int], Any], steps:
 
 
 def _as_tensors(batch: Any) -> Any:
-    """Arrays of a tuple or of a ``LatentClips`` as tensors by name."""
-    if isinstance(batch, LatentClips):
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in vars(batch).items()}
-    return tuple(torch.from_numpy(np.ascontiguousarray(value)) for value in batch)
+    """The same batch, its arrays as tensors."""
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(value)) for value in batch))  # pyright: ignore
 
 
 class Stage(lightning.LightningModule):
     """What both stages share: optimizer, schedule, random streams, throughput and FLOPs utilisation."""
 
     name = ""
+    network: Any
 
     def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
         super().__init__()
@@ -110,15 +109,16 @@ class TokenizerStage(Stage):
     """Frames → reconstruction loss."""
 
     name = "tokenizer"
+    network: Tokenizer
 
     def __init__(self, config: TrainConfig, network: Tokenizer) -> None:
         super().__init__(config, config.tokenizer_stage)
         self.network = network
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        """One batch of uint8 frames and their valid masks."""
-        frames, valid = batch
-        x_BCHW, valid_B1HW = to_network(frames), valid[:, None].float()
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """One batch of windows of a single uint8 frame."""
+        frames = batch.frames[:, 0]
+        x_BCHW, valid_B1HW = to_network(frames), batch.valid_mask[:, None].float()
         output = self.network(x_BCHW, generator=self.generator()).float()
         loss = reconstruction_loss(output, x_BCHW, valid_B1HW, self.run_config.reconstruction)
         self.log("loss", loss, prog_bar=True)
@@ -132,13 +132,14 @@ class DynamicsStage(Stage):
     """Clips of latents → shortcut forcing loss."""
 
     name = "dynamics"
+    network: Dynamics
 
     def __init__(self, config: TrainConfig, network: Dynamics) -> None:
         super().__init__(config, config.dynamics_stage)
         self.network = network
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        """One batch of clips."""
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """One batch of windows whose frames are latents."""
         told, clean = prepare_clips(batch, self.network)
         done = self.global_step / max(1, self.stage.steps)
         loss, figures = shortcut_forcing_loss(
@@ -149,7 +150,7 @@ class DynamicsStage(Stage):
             self.generator(),
             shortcut=done >= self.run_config.clips.shortcut_from,
             own=done >= self.run_config.clips.own_from,
-            weight_BN=batch["token_weight"],
+            weight_BN=token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid),
         )
         self.log("loss", loss, prog_bar=True)
         for name, value in figures.items():
@@ -160,10 +161,16 @@ class DynamicsStage(Stage):
         return loss
 
 
-def prepare_clips(batch: dict[str, Tensor], network: Dynamics) -> tuple[Told, Tensor]:
-    """Incoming motion and tags, and normalised latents, of a batch of clips."""
-    outgoing = motion_channels(batch["speed_mps"], batch["yaw_rate_radps"], batch["dt_s"], batch["camera_height_m"])
-    return Told(incoming(outgoing), batch["tags"]), network.normalise(batch["latents"])
+def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:
+    """Incoming motion and tags, and normalised latents, of a batch of windows."""
+    speed, yaw_rate = batch.motion.unbind(-1)
+    outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
+    return Told(incoming(outgoing), batch.tags), network.normalise(batch.frames.float())
+
+
+def token_weight(valid_BHW: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``(B, N)`` share of each latent token's patch that the source camera saw."""
+    return nn.functional.adaptive_avg_pool2d(valid_BHW[:, None].float(), grid).flatten(1)
 
 
 def trapezium(step: int, stage: StageConfig) -> float:

@@ -1,0 +1,137 @@
+"""Levels, targets and the loss: properties that hold whatever the weights are."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worldmodel.dynamics.conditioning import MotionEmbedding, incoming, motion_channels
+from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig, Told
+from worldmodel.dynamics.objective import (
+    Levels,
+    ObjectiveConfig,
+    blend,
+    draw_levels,
+    shortcut_forcing_loss,
+    shortcut_target,
+)
+from worldmodel.dynamics.sampler import draw_frame, row_noise
+from worldmodel.nn.transformer import TransformerConfig
+from worldmodel.types import VOCABULARY
+
+SMALL = DynamicsConfig(
+    transformer=TransformerConfig(width=32, depth=4, heads=2, kv_heads=1, feed_forward=48, window=4), registers=1
+)
+
+
+class Oracle:
+    """Knows the clean latents, whatever it is shown."""
+
+    def __init__(self, clean: torch.Tensor) -> None:
+        self.clean = clean
+
+    def __call__(self, *_: object) -> torch.Tensor:
+        return self.clean
+
+    def step(self, *_: object) -> torch.Tensor:
+        return self.clean
+
+
+def told(batch: int, length: int) -> Told:
+    return Told(torch.randn(batch, length, 4), torch.ones(batch, length, len(VOCABULARY), dtype=torch.int64))
+
+
+@given(seed=st.integers(0, 2**31), shortcut=st.booleans(), independent=st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_levels_are_on_their_grids(seed: int, shortcut: bool, independent: float) -> None:
+    config = ObjectiveConfig(independent_share=independent)
+    levels = draw_levels(5, 9, config, torch.Generator().manual_seed(seed), shortcut=shortcut)
+    assert ((levels.tau >= 0) & (levels.tau < 1)).all()
+    assert (levels.tau + levels.d * levels.is_shortcut <= 1 + 1e-6).all()
+    assert (levels.d[~levels.is_shortcut] == 1 / config.finest).all()
+    assert (levels.d[levels.is_shortcut] > 1 / config.finest).all()
+    steps = (levels.tau / levels.d)[levels.is_shortcut]
+    assert torch.equal(steps, steps.round())
+    assert shortcut or not levels.is_shortcut.any()
+
+
+def test_an_oracles_shortcut_target_is_the_clean_latent() -> None:
+    clean, noise = torch.randn(2, 3, 1, 4, 5), torch.randn(2, 3, 1, 4, 5)
+    tau = torch.full((2, 3), 0.5)
+    levels = Levels(tau, torch.full((2, 3), 0.25), torch.ones(2, 3, dtype=torch.bool))
+    target = shortcut_target(Oracle(clean), blend(clean, noise, tau), levels, told(2, 3))  # type: ignore[arg-type]
+    assert torch.allclose(target, clean, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 32])
+def test_an_oracle_draws_the_clean_latent_in_any_number_of_steps(steps: int) -> None:
+    clean = torch.randn(3, 1, 4, 5)
+    drawn = draw_frame(Oracle(clean), torch.randn(3, 1, 4, 5), told(3, 1), None, steps)  # type: ignore[arg-type]
+    assert torch.allclose(drawn, clean, atol=1e-5)
+
+
+def test_the_loss_is_a_function_of_its_generator_and_falls_with_training() -> None:
+    torch.manual_seed(0)
+    network = Dynamics(SMALL, tokens=4, channels=3)
+    # A clip whose frames are all alike: the past says everything.
+    clean = torch.randn(6, 1, 1, 4, 3).expand(6, 8, 1, 4, 3).contiguous()
+    says, config = told(6, 8), ObjectiveConfig()
+
+    def loss(seed: int) -> torch.Tensor:
+        return shortcut_forcing_loss(network, clean, says, config, torch.Generator().manual_seed(seed))[0]
+
+    assert torch.equal(loss(1), loss(1))
+    assert not torch.equal(loss(1), loss(2))
+    before = loss(1).item()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for k in range(60):
+        optimizer.zero_grad()
+        loss(k).backward()
+        optimizer.step()
+    assert loss(1).item() < 0.6 * before
+
+
+def test_masked_tokens_do_not_count() -> None:
+    clean = torch.randn(2, 4, 1, 4, 3, requires_grad=True)
+    weight = torch.tensor([[1.0, 1, 0, 1], [1, 1, 0, 1]])
+    loss, _ = shortcut_forcing_loss(
+        Oracle(torch.zeros(2, 4, 1, 4, 3)),  # type: ignore[arg-type]
+        clean,
+        told(2, 4),
+        ObjectiveConfig(),
+        torch.Generator().manual_seed(3),
+        shortcut=False,
+        own=False,
+        weight_BN=weight,
+    )
+    (gradient,) = torch.autograd.grad(loss, clean)
+    assert (gradient[:, :, :, 2] == 0).all()
+    assert (gradient[:, :, :, [0, 1, 3]] != 0).all()
+
+
+def test_incoming_motion_is_the_outgoing_one_a_frame_later() -> None:
+    outgoing = torch.randn(2, 5, 4)
+    shifted = incoming(outgoing)
+    assert torch.equal(shifted[:, 1:], outgoing[:, :-1])
+    assert shifted[:, 0].isnan().all()
+
+
+def test_unknown_motion_is_embedded_and_known_motion_matters() -> None:
+    embed = MotionEmbedding(16)
+    nan, one = torch.tensor(torch.nan), torch.tensor(1.0)
+    unknown = embed(motion_channels(nan, nan, one * 0.1, nan))
+    slow, fast = (embed(motion_channels(one * v, one * 0, one * 0.1, one)) for v in (1, 20))
+    assert unknown.isfinite().all()
+    assert not torch.allclose(slow, fast)
+    assert not torch.allclose(unknown, slow)
+
+
+@given(seed=st.integers(0, 2**40), step=st.integers(0, 10**6), others=st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_a_rows_noise_knows_only_its_seed_and_step(seed: int, step: int, others: int) -> None:
+    like = torch.zeros(1)
+    alone = row_noise((2, 3), [seed], [step], stream=0, like=like)
+    among = row_noise((2, 3), [seed + 1] * others + [seed], [step] * (others + 1), stream=0, like=like)
+    assert torch.equal(alone[0], among[-1])
+    assert not torch.equal(alone[0], row_noise((2, 3), [seed], [step], stream=1, like=like)[0])
+    assert not torch.equal(alone[0], row_noise((2, 3), [seed], [step + 1], stream=0, like=like)[0])

@@ -1,0 +1,36 @@
+"""Prepared episodes as a training corpus: decoded once, shrunk to the model's size where they were prepared larger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldmodel.datasets.episodes import EpisodeDataset
+from worldmodel.training.corpus import shrink
+from worldmodel.types import Clip
+
+
+def episode_names(path: str | Path) -> list[str]:
+    """Names, one per episode of a prepared set.
+
+    Raises:
+        ValueError: no prepared set there.
+    """
+    return [episode.episode_id for episode in EpisodeDataset(path)]
+
+
+def read_episode(name: str, *, path: str, size: tuple[int, int]) -> tuple[str, str, Clip]:
+    """Drive id, place id and frames of one episode at the model's ``(height, width)``; runs in a worker process.
+
+    Raises:
+        ValueError: prepared at a size that is no whole multiple of the model's.
+    """
+    episode = EpisodeDataset(path).find(name)
+    clip = episode.clip(0, episode.length)
+    height, width = clip.frames.shape[1:3]
+    scale = height // size[0]
+    if (size[0] * scale, size[1] * scale) != (height, width) or scale == 0:
+        raise ValueError(
+            f"{path}: episodes are {height}x{width}, the model's frames are {size[0]}x{size[1]}; "
+            f"prepare them again with --size {size[0]}x{size[1]}"
+        )
+    return episode.info.drive_id, episode.info.place_id, shrink(clip, scale)

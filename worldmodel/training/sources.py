@@ -1,0 +1,71 @@
+"""Where a run's stretches come from: the reference world, rendered on the spot, or prepared sets of episodes.
+
+Rendering needs neither ``av`` nor anything else that bare GPU nodes lack, so the readers of episodes are imported only
+where episodes are asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import zlib
+from pathlib import Path
+
+from worldmodel.datasets.windows import MemoryEpisode
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.reference.drive import render_drive
+from worldmodel.reference.options import DriveOptions, draw_options
+from worldmodel.training.config import DataConfig, TrainConfig
+from worldmodel.training.corpus import build_corpus, corpus_folder, shrink
+from worldmodel.types import Clip
+
+#: The reference world is sampled at this rate.
+REFERENCE_HZ = 10
+
+
+def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
+    """All stretches of the run by the name of their set, rendered or decoded once and then taken from the cache."""
+    data, size = config.data, (config.tokenizer.height_px, config.tokenizer.width_px)
+    if data.source == "reference":
+        names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
+        key = ("reference", data.drive_s, sorted(data.options.items()), size, data.render_scale)
+        make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
+        return {"reference": _build(config, corpus_folder(data.cache, *key), names, make, f"rendering {len(names)}")}
+    from worldmodel.training.episodes import episode_names, read_episode
+
+    sets = {}
+    for path in data.paths:
+        folder = corpus_folder(data.cache, "episodes", str(Path(path).resolve()), size)
+        make = functools.partial(read_episode, path=path, size=size)
+        sets[path] = _build(config, folder, episode_names(path), make, f"decoding {path}")
+    return sets
+
+
+def _build(config: TrainConfig, folder: Path, names: list[str], make: object, what: str) -> list[MemoryEpisode]:
+    data = config.data
+    return build_corpus(
+        folder,
+        names,
+        make,  # pyright: ignore[reportArgumentType]
+        processes=data.processes,
+        progress=config.progress,
+        what=what,
+        in_memory=data.in_memory,
+    )
+
+
+def options_of(seed: int, data: DataConfig) -> DriveOptions:
+    """The options of the reference drive of a seed; a list of values is drawn from."""
+    rng = random.Random(zlib.crc32(f"drive_{seed:06d}".encode()))
+    fixed = {key: rng.choice(value) if isinstance(value, list) else value for key, value in data.options.items()}
+    return draw_options(seed, **fixed)
+
+
+def _reference_drive(
+    name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float
+) -> tuple[str, str, Clip]:
+    scale = data.render_scale
+    camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
+    options = options_of(int(name.rsplit("_", 1)[1]), data)
+    drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
+    return name, name, shrink(drive.clip(), scale)
