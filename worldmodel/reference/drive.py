@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.motion import VehicleState, drive, ego_motion
+from worldmodel.reference.dense import Box, DenseTruth
 from worldmodel.reference.drivers import Driver
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.simulation import Simulation, as_columns
@@ -20,6 +21,25 @@ from worldmodel.types import VOCABULARY, Camera, Clip, Controls, EgoMotion, Floa
 
 _CHANNELS = list(VOCABULARY)
 _EVENTS = VOCABULARY["event"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseColumns:
+    """Truth per pixel along a drive, before weather particles and sensor.
+
+    Attributes:
+        depth_m: ``(T, H, W)`` float32 along the optical axis; infinite in the sky.
+        flow_px: ``(T, H, W, 2)`` float32 right and down, from frame t to t+1; the last frame's is NaN.
+        ids: ``(T, H, W)`` int32, the number of the road user or 0.
+        classes: ``(T, H, W)`` uint8 indices into ``dense.CLASSES``.
+        boxes: per frame, the boxes of visible road users.
+    """
+
+    depth_m: NDArray[np.float32]
+    flow_px: NDArray[np.float32]
+    ids: NDArray[np.int32]
+    classes: NDArray[np.uint8]
+    boxes: list[tuple[Box, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +56,7 @@ class ReferenceDrive:
         tags: ``(T,)``.
         columns: named ``(T,)`` scalar truth.
         camera: of the frames.
+        dense: truth per pixel, where it was asked for.
     """
 
     options: DriveOptions
@@ -47,6 +68,7 @@ class ReferenceDrive:
     tags: Tags
     columns: dict[str, NDArray]
     camera: Camera
+    dense: DenseColumns | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -79,16 +101,20 @@ def render_drive(
     """
     if n_frames < 1:
         raise ValueError(f"render_drive.n_frames: expected at least 1, got {n_frames!r}")
-    if truth:
-        raise NotImplementedError("dense truth is not rendered yet")
     camera = canonical_camera(128, 256, height_m=1.4) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.float64(world.situation().speed_mps), world.line.curvature_at(0.0))
     frames, rows, poses, said = [], [], [], []
+    looks: list[DenseTruth] = []
+    flows: list[NDArray[np.float32]] = []
     for index in range(n_frames):
         frames.append(world.render())
         rows.append(world.truth())
         poses.append(world.pose)
+        if truth:
+            if looks:
+                flows.append(world.flow_since(looks[-1]))
+            looks.append(world.look())
         controls = driver.controls(world.situation(), dt_s)
         said.append(controls)
         if index + 1 < n_frames:
@@ -108,7 +134,16 @@ def render_drive(
         tags=frame_tags(options, columns),
         columns=columns,
         camera=camera,
+        dense=_dense_columns(looks, flows) if truth else None,
     )
+
+
+def _dense_columns(looks: list[DenseTruth], flows: list[NDArray[np.float32]]) -> DenseColumns:
+    unknown = np.full((*looks[-1].depth_m.shape, 2), np.nan, np.float32)
+    return DenseColumns(
+        np.stack([x.depth_m for x in looks]), np.stack([*flows, unknown]), np.stack([x.ids for x in looks]),
+        np.stack([x.classes for x in looks]), [x.boxes for x in looks],
+    )  # fmt: skip
 
 
 def start_drive(options: DriveOptions, *, camera: Camera, dt_s: float) -> tuple[Simulation, Driver]:

@@ -38,6 +38,11 @@ class Events:
         """The kind that is happening now, or "none"."""
         return next((e.kind for e in self._events if e.active), "none")
 
+    def request(self, kind: str) -> None:
+        """Let a kind of event begin now, unless one of its kind is still to end."""
+        if all(e.phase == "done" for e in self._events if e.kind == kind):
+            self._events.append(_Event(kind, self._traffic.time_s))
+
     def prepare(self) -> None:
         """Put those in place at the start whom early events need."""
         traffic, road = self._traffic, self._road

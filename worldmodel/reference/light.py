@@ -126,3 +126,20 @@ def _light_of(seed: int, weather: str, time_of_day: str) -> Light:
         shadow=0.0,
         lamps=True,
     )
+
+
+def headlight_beam(
+    right_m: NDArray[np.float32], ahead_m: NDArray[np.float32], down_m: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Brightness, about 1 at its best, of the own dipped headlights on a thing at camera-axes coordinates."""
+    z = np.maximum(ahead_m, np.float32(1.0))
+    side = (right_m - np.float32(0.02) * z) / (np.float32(1.8) + np.float32(0.3) * z)
+    spread = np.exp(-side * side)
+    reach = (
+        np.float32(1)
+        / (np.float32(1) + (z / np.float32(30)) ** 2)
+        * np.clip((z - np.float32(1.0)) / np.float32(6.0), 0, 1)
+    )
+    # Dipped beams end at about the height of the lamps; above it there is only stray light.
+    above = np.clip(-down_m / (np.float32(0.8) + np.float32(0.03) * z), 0, 1)
+    return spread * reach * (np.float32(1) - np.float32(0.72) * above)

@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.reference.light import Light
+from worldmodel.reference.light import Light, headlight_beam
+from worldmodel.reference.scene import Batch, Plants
 from worldmodel.reference.sprites import plants
 from worldmodel.reference.view import View
 from worldmodel.types import FloatArray
 
 NEAR_M = 0.25
-_SHIFT = 4
+#: Fractional bits of painted coordinates.
+SHIFT = 4
 #: A detail starts to show at this many fine pixels and is fully drawn at twice as many.
 _DETAIL_PX = 1.6
 #: Plants up to this many fine pixels are kept ready at whole sizes.
@@ -33,7 +35,7 @@ class Drawable:
     """Faces ready to paint: fine-pixel corners, colours, depth of their object, their place in line.
 
     Attributes:
-        points: ``(F, K, 2)`` int32, with ``_SHIFT`` fractional bits.
+        points: ``(F, K, 2)`` int32, with ``SHIFT`` fractional bits.
         colour: ``(F, 3)`` uint8-valued floats.
         depth_m: ``(F,)`` of the object, for painting far to near.
         index: ``(F,)`` which of the incoming faces each is.
@@ -47,7 +49,7 @@ class Drawable:
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-    """Plants to paint, each ``(P,)``: depth, kind, feet and height in fine pixels, and whether mirrored."""
+    """Plants to paint, each ``(P,)``: depth, kind, feet and height in fine pixels, whether mirrored, which they are."""
 
     depth_m: NDArray[np.float64]
     kind: NDArray[np.int64]
@@ -55,6 +57,7 @@ class Placed:
     v: NDArray[np.float64]
     height: NDArray[np.float64]
     mirrored: NDArray[np.bool_]
+    index: NDArray[np.int64]
 
 
 class Painter:
@@ -67,20 +70,9 @@ class Painter:
         camera = view.camera
         self.size = (camera.height_px * scale, camera.width_px * scale)
 
-    def project(
-        self,
-        corners: FloatArray,
-        colour: NDArray[np.float32],
-        far_colour: NDArray[np.float32],
-        glow: NDArray[np.float32],
-        detail_m: NDArray[np.float32],
-        normal: NDArray[np.float32],
-        object_depth_m: FloatArray,
-        pose: FloatArray,
-        attitude: tuple[float, float],
-        fade: NDArray[np.float32] | None = None,
-    ) -> Drawable:
-        """Project ``corners (F, K, 3)`` and decide what is seen and in which colour."""
+    def project(self, batch: Batch, pose: FloatArray, attitude: tuple[float, float]) -> Drawable:
+        """Project faces and decide what is seen and in which colour."""
+        corners, detail_m = batch.corners, batch.detail_m
         seen_by = self.view.to_camera(corners, pose, attitude)
         z = seen_by[..., 2]
         crossing = (z < NEAR_M).any(1) & (z > NEAR_M).any(1)
@@ -108,13 +100,11 @@ class Painter:
         chosen = np.flatnonzero((area < -0.05) & inside & (sharp > 0))
         index, fine, seen_by, distance = index[chosen], fine[chosen], seen_by[chosen], distance[chosen].astype(_F)
         sharp = sharp[chosen, None]
-        shown = far_colour[index] + (colour[index] - far_colour[index]) * sharp
-        shown = self.shade(shown, glow[index] * sharp[:, 0], seen_by.mean(1).astype(_F), distance)
-        if fade is not None:
-            shown += (self.light.haze - shown) * fade[index, None]
-        points = np.clip(fine * (1 << _SHIFT), -(2**22), 2**22).astype(np.int32)
-        del normal
-        return Drawable(points, np.clip(shown, 0, 255), object_depth_m[index], index)
+        shown = batch.far_colour[index] + (batch.colour[index] - batch.far_colour[index]) * sharp
+        shown = self.shade(shown, batch.glow[index] * sharp[:, 0], seen_by.mean(1).astype(_F), distance)
+        shown += (self.light.haze - shown) * batch.fade[index, None]
+        points = np.clip(fine * (1 << SHIFT), -(2**22), 2**22).astype(np.int32)
+        return Drawable(points, np.clip(shown, 0, 255), batch.depth_m[index], index)
 
     def shade(
         self,
@@ -135,6 +125,18 @@ class Painter:
         clear = np.where(glow > 0, np.sqrt(clear), clear)[:, None]
         return light.haze + (shown - light.haze) * clear
 
+    def place(self, plants: Plants | None) -> Placed | None:
+        """Plants on the canvas; those outside or too small to see are left out."""
+        if plants is None:
+            return None
+        z = plants.foot[:, 2]
+        fine = self.view.pixels(plants.foot) * self.scale + (self.scale - 1) / 2
+        height = plants.height_m * self.view.camera.fy_px * self.scale / z
+        kept = np.flatnonzero((fine[:, 0] > -height) & (fine[:, 0] < self.size[1] + height) & (height > 2.5))
+        return Placed(
+            z[kept], plants.kind[kept], fine[kept, 0], fine[kept, 1], height[kept], plants.mirrored[kept], kept
+        )
+
     def paint(self, canvas: NDArray[np.uint8], faces: list[Drawable], plants: Placed | None) -> None:
         """Paint far to near."""
         depth = [f.depth_m for f in faces]
@@ -144,12 +146,23 @@ class Painter:
         colours = [c for f in faces for c in f.colour.tolist()]
         count = len(points)
         draw = self._plant_drawer(canvas, plants) if plants is not None else None
-        fill, line, shift = cv2.fillConvexPoly, cv2.LINE_8, _SHIFT
+        fill, line, shift = cv2.fillConvexPoly, cv2.LINE_8, SHIFT
         for i in np.argsort(-np.concatenate(depth), kind="stable").tolist():
             if i < count:
                 fill(canvas, points[i], colours[i], line, shift)
             elif draw is not None:
                 draw(i - count)
+
+    def stamp(self, canvas: NDArray[np.int32], plants: Placed, index: int, label: int) -> None:
+        """Paint one plant's outline with a label."""
+        kind, u, v, height = int(plants.kind[index]), plants.u[index], plants.v[index], plants.height[index]
+        half = height * self.plants[kind].aspect / 2
+        x0, x1 = max(0, int(u - half)), min(self.size[1], int(u + half) + 2)
+        y0, y1 = max(0, int(v - height)), min(self.size[0], int(v) + 1)
+        if x1 > x0 and y1 > y0:
+            mirrored = bool(plants.mirrored[index])
+            _, mask = self._warped(kind, mirrored, u - x0, v - y0, height, (x1 - x0, y1 - y0), 24, 8)
+            canvas[y0:y1, x0:x1][mask > 0] = label
 
     def _plant_drawer(self, canvas: NDArray[np.uint8], plants: Placed) -> Callable[[int], None]:
         """A function that draws the n-th plant: near ones warped to the fraction of a pixel, far ones from a store."""
@@ -239,19 +252,6 @@ class Painter:
         tint[:, 4] = self.light.haze * (1 - clear / 24)
         mask = cv2.compare(cv2.extractChannel(patch, 3), 120, cv2.CMP_GT)
         return np.asarray(cv2.transform(patch, tint), dtype=np.uint8), np.asarray(mask, dtype=np.uint8)
-
-
-def headlight_beam(
-    right_m: NDArray[np.float32], ahead_m: NDArray[np.float32], down_m: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Brightness, about 1 at its best, of the own dipped headlights on a thing at camera-axes coordinates."""
-    z = np.maximum(ahead_m, _F(1.0))
-    side = (right_m - _F(0.02) * z) / (_F(1.8) + _F(0.3) * z)
-    spread = np.exp(-side * side)
-    reach = _F(1) / (_F(1) + (z / _F(30)) ** 2) * np.clip((z - _F(1.0)) / _F(6.0), 0, 1)
-    # Dipped beams end at about the height of the lamps; above it there is only stray light.
-    above = np.clip(-down_m / (_F(0.8) + _F(0.03) * z), 0, 1)
-    return spread * reach * (_F(1) - _F(0.72) * above)
 
 
 def _clip_near(corners: FloatArray) -> FloatArray:

@@ -12,19 +12,22 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodel.geometry.motion import advance, wrap_angle
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.contact import push_out
+from worldmodel.reference.dense import DenseRenderer, DenseTruth
 from worldmodel.reference.drivers import Situation
 from worldmodel.reference.events import Events, no_gap
 from worldmodel.reference.light import light_of
-from worldmodel.reference.options import DriveOptions
-from worldmodel.reference.renderer import Renderer, Shot
+from worldmodel.reference.options import EVENT_KINDS, DriveOptions
+from worldmodel.reference.renderer import Renderer
 from worldmodel.reference.road import Road
+from worldmodel.reference.scene import Shot
+from worldmodel.reference.sensor import Sensor
 from worldmodel.reference.traffic import Traffic, ego_rectangle
-from worldmodel.reference.vehicles import Seen
-from worldmodel.types import VOCABULARY, Camera, EgoMotion, FloatArray, FrameArray
+from worldmodel.types import VOCABULARY, Camera, EgoMotion, FloatArray, FrameArray, Tags
 
 #: Truth says the road's curvature this far ahead of the camera.
 CURVATURE_AHEAD_M = 20.0
@@ -40,6 +43,7 @@ class _Ego:
     s_m: float
     d_m: float
     speed_mps: float
+    yaw_rate_radps: float = 0.0
     frame: int = 0
     touches: bool = False
     pitch: tuple[float, float] = (0.0, 0.0)
@@ -71,9 +75,41 @@ class Simulation:
         self.camera, self.dt_s = camera, dt_s
         self.line = Centreline(options.seed, options.road_kind)
         self.road = Road.drawn(options.seed, options.road_kind, options.lanes)
-        light = light_of(options.seed, options.weather, options.time_of_day, options.road_kind)
-        self._renderer = Renderer(options.seed, camera, self.line, self.road, light)
+        self._set_light()
         self.place_ego(self.road.lane_centre_m(self.road.lanes - 1), self.road.speed_limit_mps)
+
+    def _set_light(self) -> None:
+        options = self.options
+        light = light_of(options.seed, options.weather, options.time_of_day, options.road_kind)
+        self._renderer = Renderer(options.seed, self.camera, self.line, self.road, light)
+        self._sensor = Sensor(options.seed, self._renderer.view, light) if options.sensor else None
+        self._dense: DenseRenderer | None = None
+
+    def change(self, tags: Tags) -> None:
+        """Go on in other weather or light, with more or less traffic, or with an event that begins now.
+
+        Unknown tags change nothing.
+
+        Raises:
+            ValueError: another kind of road, which a drive cannot turn into.
+        """
+        names = {k: v for k, v in tags.names().items() if v != "unknown"}
+        if names.get("road_kind", self.options.road_kind) != self.options.road_kind:
+            raise ValueError(f"tags.road_kind: this drive is on {self.options.road_kind!r}, got {names['road_kind']!r}")
+        look = {
+            k: names[k]
+            for k in ("weather", "time_of_day")
+            if names.get(k, getattr(self.options, k)) != getattr(self.options, k)
+        }
+        if look:
+            self.options = dataclasses.replace(self.options, **look)
+            self._set_light()
+        if self.traffic is None or self._events is None:
+            return
+        if "traffic" in names:
+            self.traffic.want(names["traffic"])
+        if names.get("event") in EVENT_KINDS:
+            self._events.request(names["event"])
 
     def place_ego(self, d_m: float, speed_mps: float) -> None:
         """Put the ego at the start of the road, ``d_m`` from its centre line; only before the first step."""
@@ -116,19 +152,36 @@ class Simulation:
         ego.pitch = _spring(ego.pitch, _PITCH_PER_MPS2 * max(-9.0, min(5.0, accel)), dt)
         sideways = speed * float(motion.yaw_rate_radps)
         ego.roll = _spring(ego.roll, _ROLL_PER_MPS2 * max(-8.0, min(8.0, sideways)), dt)
-        ego.s_m, ego.d_m, ego.speed_mps = float(s), float(d), speed
+        ego.s_m, ego.d_m = float(s), float(d)
+        ego.speed_mps, ego.yaw_rate_radps = speed, float(motion.yaw_rate_radps)
         ego.touches = self._touches()
         ego.frame += 1
 
-    def render(self) -> FrameArray:
-        """The picture ``(H, W, 3)`` uint8 of this moment."""
+    def shot(self) -> Shot:
+        """What a picture of this moment is taken of."""
         ego = self._ego
         attitude = (round(ego.pitch[0], 5), round(ego.roll[0], 5))
-        return self._renderer.draw(Shot(ego.pose, ego.s_m, attitude, ego.frame * self.dt_s, ego.speed_mps, self.seen()))
+        seen = [] if self.traffic is None else self.traffic.seen()
+        time_s = ego.frame * self.dt_s
+        return Shot(ego.pose.copy(), ego.s_m, attitude, time_s, ego.speed_mps, ego.yaw_rate_radps, seen)
 
-    def seen(self) -> list[Seen]:
-        """The other road users there are to see."""
-        return [] if self.traffic is None else self.traffic.seen()
+    def render(self) -> FrameArray:
+        """The picture ``(H, W, 3)`` uint8 of this moment."""
+        shot = self.shot()
+        image = self._renderer.draw(shot)
+        return image if self._sensor is None else self._sensor.expose(image, shot)
+
+    def look(self) -> DenseTruth:
+        """Truth per pixel of this moment."""
+        if self._dense is None:
+            self._dense = DenseRenderer(self._renderer)
+        return self._dense.look(self.shot())
+
+    def flow_since(self, before: DenseTruth) -> NDArray[np.float32]:
+        """``(H, W, 2)`` optical flow from the moment of ``before`` to this one."""
+        if self._dense is None:
+            self._dense = DenseRenderer(self._renderer)
+        return self._dense.flow(before, self.shot())
 
     def situation(self) -> Situation:
         """What an ego driver goes by."""
@@ -146,7 +199,7 @@ class Simulation:
         ego = self._ego
         if self.road.median_m - 3.0 < -ego.d_m < self.road.paved_m - 2.0:
             return False
-        solids = self._renderer.scenery.solids(ego.s_m)
+        solids = self._renderer.scene.scenery.solids(ego.s_m)
         near = np.hypot(*(solids.mean(1) - ego.pose[:2]).T) < 14.0
         body = ego_rectangle(ego.pose)
         return any(push_out(body, plan) is not None for plan in solids[near])
@@ -180,11 +233,14 @@ class Simulation:
         """Everything that changes, to be given back to ``restore``."""
         traffic = None if self.traffic is None else self.traffic.snapshot()
         events = None if self._events is None else self._events.snapshot()
-        return copy.deepcopy(self._ego), traffic, events
+        return self.options, copy.deepcopy(self._ego), traffic, events
 
     def restore(self, snapshot: Any) -> None:
         """Return to a snapshot of this simulation."""
-        ego, traffic, events = snapshot
+        options, ego, traffic, events = snapshot
+        if options != self.options:
+            self.options = options
+            self._set_light()
         self._ego = copy.deepcopy(ego)
         if self.traffic is not None and self._events is not None:
             self.traffic.restore(traffic)

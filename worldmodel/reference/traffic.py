@@ -84,6 +84,10 @@ class Traffic:
         """Every vehicle but the ego."""
         return self.road.vehicles[1:]
 
+    def want(self, density: str) -> None:
+        """From now on let as many vehicles come as ``density`` of the traffic tag says; nobody vanishes."""
+        self._wanted = _COUNTS[density]
+
     def populate(self, pose: FloatArray, s_m: float, d_m: float, speed_mps: float) -> None:
         """Fill the road around the ego at the start."""
         self._place_ego(pose, s_m, speed_mps)
@@ -306,7 +310,7 @@ class Traffic:
             (type(v), v.side, copy.deepcopy({k: x for k, x in v.__dict__.items() if k not in keep}))
             for v in self.road.vehicles
         ]
-        rest = (self.time_s, self.contact, self._count, self._due_s, self._rng.bit_generator.state)
+        rest = (self.time_s, self.contact, self._count, self._due_s, self._wanted, self._rng.bit_generator.state)
         return vehicles, copy.deepcopy(self.walkers), copy.deepcopy(rest)
 
     def restore(self, snapshot: Any) -> None:
@@ -321,7 +325,7 @@ class Traffic:
             self.road.vehicles.append(vehicle)
         self.ego = self.road.vehicles[0]
         self.walkers = copy.deepcopy(walkers)
-        self.time_s, self.contact, self._count, self._due_s, generator = copy.deepcopy(rest)
+        self.time_s, self.contact, self._count, self._due_s, self._wanted, generator = copy.deepcopy(rest)
         self._rng.bit_generator.state = generator
 
 

@@ -309,13 +309,12 @@ class TrafficFaces:
     colour: NDArray[np.float32]
     glow: NDArray[np.float32]
     detail_m: NDArray[np.float32]
-    normal: NDArray[np.float32]
     owner: NDArray[np.int64]
 
 
 def traffic_faces(seen: list[Seen], light: Light) -> TrafficFaces:
     """All faces of ``seen``, placed, lit and with their lamps as they are."""
-    corners, colours, glows, details, normals, owners = [], [], [], [], [], []
+    corners, colours, glows, details, owners = [], [], [], [], []
     for index, vehicle in enumerate(seen):
         t = template(vehicle.kind)
         cos, sin = np.cos(vehicle.heading_rad), np.sin(vehicle.heading_rad)
@@ -340,13 +339,11 @@ def traffic_faces(seen: list[Seen], light: Light) -> TrafficFaces:
         colours.append(lit)
         glows.append(glow)
         details.append(np.where(glow > 0, 0, t.detail_m))
-        normals.append(normal)
         owners.append(np.full(len(lamp), index))
     return TrafficFaces(
         np.concatenate(corners),
         np.concatenate(colours).astype(np.float32),
         np.concatenate(glows),
         np.concatenate(details).astype(np.float32),
-        np.concatenate(normals).astype(np.float32),
         np.concatenate(owners),
     )
