@@ -38,7 +38,7 @@ def test_every_experiment_composes_and_builds(experiment):
 def test_training_keys_are_those_of_the_code():
     from worldmodel.training.config import TrainConfig
 
-    node = compose("train", ["dynamics_stage.steps=7", "+data.options.weather=clear"])
+    node = compose("train", ["experiment=reference_small", "dynamics_stage.steps=7", "+data.options.weather=clear"])
     config = build(TrainConfig, node)
     assert config.dynamics_stage.steps == 7
     assert config.data.options == {"weather": "clear"}

@@ -20,6 +20,9 @@ from worldmodel.reference.options import options_from_tags
 from worldmodel.simulation.footage import Footage, open_episode, open_recording
 from worldmodel.types import Camera, Clip, EgoMotion, Tags
 
+#: A reference context shows this unless tags say otherwise: what every model has seen most of.
+USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country"}
+
 
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
@@ -107,12 +110,11 @@ def parse_tags(text: str) -> Tags:
 
 
 def reference_clip(seed: int, length: int, camera: Camera, *, dt_s: float = 0.1, tags: Tags | None = None) -> Clip:
-    """The first ``length`` frames of a calm drive in the reference world; a road of unknown kind is a country road."""
+    """The first ``length`` frames of a calm drive in the reference world; what tags leave open is ``USUAL``."""
     tags = Tags.unknown() if tags is None else tags
-    options = options_from_tags(tags, seed)
-    if tags.names()["road_kind"] == "unknown":
-        options = dataclasses.replace(options, road_kind="country")
-    return render_drive(dataclasses.replace(options, ego="good", events=()), length, camera=camera, dt_s=dt_s).clip()
+    wanted = USUAL | {channel: name for channel, name in tags.names().items() if name != "unknown"}
+    options = dataclasses.replace(options_from_tags(Tags.named(**wanted), seed), ego="good", events=())
+    return render_drive(options, length, camera=camera, dt_s=dt_s).clip()
 
 
 def _from_footage(footage: Footage, config: StartConfig, dt_s: float, batch: int) -> Start:
