@@ -40,7 +40,6 @@ def run(config: TrainConfig) -> Path:
     config.validate()
     if config.threads:
         torch.set_num_threads(config.threads)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     train, held_out = {}, []
@@ -84,6 +83,7 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         if network.config != config.tokenizer:
             raise ValueError(f"init={config.init}: its tokenizer is {network.config}, configured is {config.tokenizer}")
     else:
+        torch.manual_seed(config.seed)
         network = Tokenizer(config.tokenizer)
     if config.tokenizer_stage.steps:
         stage = TokenizerStage(config, network)
@@ -123,6 +123,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
                 latents[name].append(with_latents(config, tokenizer, stretch))
                 bar.update()
     sample = np.concatenate([s.frames[::10] for some in latents.values() for s in some]).astype(np.float32)
+    torch.manual_seed(config.seed)  # here, so that it does not matter what ran before
     network = Dynamics(config.dynamics, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
     if config.init:
         network.load_state_dict(WorldModel.from_pretrained(config.init).dynamics.state_dict())

@@ -1,0 +1,129 @@
+"""Frames per second of loader, tokenizer and dynamics on this machine, apart and together.
+
+    python benchmarks/speed.py [--model nano] [--seconds 3] [--json FILE]
+
+Each figure is the median of repeated calls after a warm-up. The dynamics' fraction of this machine's fp32 matrix rate
+counts 2 × weights of the linear layers × tokens of a frame for each pass (4 denoising passes and the one that leaves
+the frame in the ring); the rate is that of a 2048² product measured in the same run. Nothing here fails by time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.model import WorldModel
+from worldmodel.nn.transformer import matmul_flops_per_token
+from worldmodel.simulation.session import Session
+from worldmodel.training.stages import matmul_rate
+from worldmodel.types import Clip, EgoMotion, Tags
+
+
+def median_s(call: Callable[[], object], seconds: float) -> float:
+    """Median duration of a call, repeated for about ``seconds`` after two calls of warm-up."""
+    call(), call()
+    durations, begin = [], time.perf_counter()
+    while time.perf_counter() - begin < seconds or len(durations) < 3:
+        start = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
+
+
+def a_clip(model: WorldModel, length: int) -> Clip:
+    """Frames of noise at the model's size: speed does not depend on what they show."""
+    camera = model.camera()
+    rng = np.random.default_rng(0)
+    return Clip(
+        frames=rng.integers(0, 256, (length, camera.height_px, camera.width_px, 3), dtype=np.uint8),
+        t_s=np.arange(length) * model.dt_s,
+        motion=EgoMotion(np.full(length, 10.0), np.zeros(length)),
+        tags=Tags.unknown((length,)),
+        camera=camera,
+        valid_mask=np.ones((camera.height_px, camera.width_px), dtype=bool),
+    )
+
+
+def loader_fps(model: WorldModel, seconds: float) -> dict[str, float]:
+    """Windows of 32 frames from mp4 and from memory, one process."""
+    from worldmodel.datasets.episodes import EpisodeDataset, EpisodeInfo, EpisodeWriter
+    from worldmodel.datasets.lerobot import rebuild_meta
+
+    clip = a_clip(model, 320)
+    smooth = np.linspace(0, 255, clip.frames[0].size).reshape(clip.frames[0].shape).astype(np.uint8)
+    frames = np.stack([np.roll(smooth, t, axis=1) for t in range(len(clip))])
+    with tempfile.TemporaryDirectory() as folder:
+        info = EpisodeInfo("drive", "place", clip.camera, clip.valid_mask)
+        EpisodeWriter(folder).write(info, frames, clip.t_s, clip.motion, clip.tags, drive=0, part=0)
+        rebuild_meta(Path(folder))
+        windows = ClipWindows(list(EpisodeDataset(folder)), length=32, batch_size=2)
+        counter = iter(range(10**9))
+        from_disk = median_s(lambda: windows.batch(next(counter)), seconds)
+    windows = ClipWindows([MemoryEpisode.of(clip, drive_id="drive")], length=32, batch_size=2)
+    from_memory = median_s(lambda: windows.batch(next(counter)), seconds)
+    return {"loader_mp4_fps": 64 / from_disk, "loader_memory_fps": 64 / from_memory}
+
+
+def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]:
+    """A running world of ``batch`` rows: whole steps, steps without pixels, and pixels alone."""
+    world = Session(model)
+    world.start(a_clip(model, 4), batch=batch)
+    motion = EgoMotion(10.0, 0.05)
+    both = median_s(lambda: world.step(motion), seconds)
+    undecoded = median_s(lambda: world.step(motion, decode=False), seconds)
+    decoding = median_s(world.decode, seconds)
+    d = model.dynamics
+    flops = 5 * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
+    return {
+        f"together_fps_batch{batch}": batch / both,
+        f"dynamics_fps_batch{batch}": batch / undecoded,
+        f"decoder_fps_batch{batch}": batch / decoding,
+        f"dynamics_gflops_batch{batch}": flops / undecoded / 1e9,
+    }
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--seconds", type=float, default=3.0, help="per figure")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    model = WorldModel.from_pretrained(arguments.model)
+    camera = model.camera()
+    figures = {"fp32_matmul_gflops": matmul_rate(torch.device("cpu"), seconds=arguments.seconds) / 1e9}
+    figures |= loader_fps(model, arguments.seconds)
+    frame = torch.zeros(1, 3, camera.height_px, camera.width_px)
+    with torch.no_grad():
+        figures["encoder_fps"] = 1 / median_s(lambda: model.tokenizer.encode(frame), arguments.seconds)
+    for batch in (1, 8):
+        figures |= world_fps(model, arguments.seconds, batch)
+        share = figures[f"dynamics_gflops_batch{batch}"] / figures["fp32_matmul_gflops"]
+        figures[f"dynamics_share_of_matmul_batch{batch}"] = share
+    parameters = sum(p.numel() for p in model.dynamics.parameters()) / 1e6
+    print(f"{arguments.model}: {camera.height_px}x{camera.width_px}, dynamics {parameters:.1f} M parameters, "
+          f"{model.dynamics.frame_tokens()} tokens, 4 + 1 passes")  # fmt: skip
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name, value in figures.items():
+        print(f"  {name:34s} {value:10.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
