@@ -8,11 +8,9 @@ Shapes: T frames of an episode; H, W pixels.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -152,15 +150,18 @@ class OpenEpisode:
             "episode_id": f"{info.drive_id}#{self._slot[1]:03d}",
             **{f.name: getattr(info, f.name) for f in dataclasses.fields(info)},
             "camera": json.dumps(dataclasses.asdict(info.camera)),
-            "valid_mask": _pack_mask(info.valid_mask),
+            "valid_mask": lerobot.pack_mask(info.valid_mask),
             "frames_hash": self._hash.hexdigest(),
             "length": length,
             "source_first": int(source_frame[0]),
             "size": [info.camera.height_px, info.camera.width_px],
             "columns": {name: str(column.dtype) for name, column in columns.items()},
-            "stats": {lerobot.VIDEO_KEY: self._video_stats(), **{k: _stats(v) for k, v in arrays.items()}},
+            "stats": {
+                lerobot.VIDEO_KEY: self._video_stats(),
+                **{k: lerobot.column_stats(v) for k, v in arrays.items()},
+            },
         }
-        table = pa.table({name: _to_arrow(array) for name, array in arrays.items()})
+        table = pa.table({name: lerobot.to_arrow(array) for name, array in arrays.items()})
         lerobot.write_table(self._path, table, footer)
         return self._path
 
@@ -253,7 +254,7 @@ class Episode:
         for name in ("action", "tags", "t_source_s"):
             if name not in table.column_names:
                 raise ValueError(f"{self.table_path}: column {name!r} is missing; prepare the dataset anew")
-        return {name: _from_arrow(table.column(name)) for name in table.column_names}
+        return {name: lerobot.from_arrow(table.column(name)) for name in table.column_names}
 
     @property
     def t_s(self) -> FloatArray:
@@ -338,7 +339,7 @@ class EpisodeDataset:
             drive_id=row["drive_id"],
             place_id=row["place_id"],
             camera=camera,
-            valid_mask=_unpack_mask(row["valid_mask"], (camera.height_px, camera.width_px)),
+            valid_mask=lerobot.unpack_mask(row["valid_mask"], (camera.height_px, camera.width_px)),
             speed_source=row["speed_source"],
             yaw_rate_source=row["yaw_rate_source"],
             caption=row["caption"],
@@ -374,36 +375,3 @@ class EpisodeDataset:
             if episode.episode_id == episode_id:
                 return episode
         raise ValueError(f"{self.root}: no episode {episode_id!r} among {len(self.episodes)}")
-
-
-def _pack_mask(mask: NDArray[np.bool_]) -> str:
-    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()
-
-
-def _unpack_mask(text: str, size: tuple[int, int]) -> NDArray[np.bool_]:
-    bits = np.unpackbits(np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8), count=size[0] * size[1])
-    return bits.reshape(size).astype(bool)
-
-
-def _to_arrow(array: NDArray[Any]) -> pa.Array:
-    if array.ndim == 1:
-        return pa.array(array)
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), array.shape[1])
-
-
-def _from_arrow(column: pa.ChunkedArray) -> NDArray[Any]:
-    if pa.types.is_fixed_size_list(column.type):
-        flat = column.combine_chunks().flatten()
-        return flat.to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
-    if pa.types.is_list(column.type):
-        return np.array(column.to_pylist())
-    return column.to_numpy()
-
-
-def _stats(array: NDArray[Any]) -> dict[str, Any]:
-    """Per-channel statistics over the finite rows; zeros with a count of zero when there is none."""
-    rows = array.reshape(len(array), -1).astype(np.float64)
-    finite = np.isfinite(rows).all(axis=1)
-    rows = rows[finite] if finite.any() else np.zeros((1, rows.shape[1]))
-    kinds = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
-    return {kind: value.tolist() for kind, value in kinds.items()} | {"count": [int(finite.sum())]}

@@ -9,11 +9,13 @@ Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3 (info, episodes, 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from worldmodel.types import VOCABULARY, VOCABULARY_VERSION
 
@@ -164,8 +167,9 @@ def rebuild_meta(root: str | Path) -> int:
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH,
             "features": features(height_px, width_px, footers[0]["columns"]),
-            "tag_vocabulary": {"version": VOCABULARY_VERSION, **{k: list(v) for k, v in VOCABULARY.items()}},
         }
+        vocabulary = {"version": VOCABULARY_VERSION, **{k: list(v) for k, v in VOCABULARY.items()}}
+        (fresh / "tag_vocabulary.json").write_text(json.dumps(vocabulary, indent=2))
         (fresh / "stats.json").write_text(json.dumps(_sum_stats([f["stats"] for f in footers]), indent=2))
         (fresh / "info.json").write_text(json.dumps(info, indent=2))
         old = root / f"meta.old-{os.getpid()}"
@@ -234,6 +238,43 @@ def _sum_stats(all_stats: list[dict[str, Any]]) -> dict[str, Any]:
             "count": [int(counts.sum())],
         }
     return total
+
+
+def pack_mask(mask: NDArray[np.bool_]) -> str:
+    """A static mask ``(H, W)`` as text for a column."""
+    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()
+
+
+def unpack_mask(text: str, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask of ``pack_mask``, of the given height and width."""
+    bits = np.unpackbits(np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8), count=size[0] * size[1])
+    return bits.reshape(size).astype(bool)
+
+
+def to_arrow(array: NDArray[Any]) -> pa.Array:
+    """A column of ``(T,)`` or ``(T, n)`` values."""
+    if array.ndim == 1:
+        return pa.array(array)
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), array.shape[1])
+
+
+def from_arrow(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The array of ``to_arrow``."""
+    if pa.types.is_fixed_size_list(column.type):
+        flat = column.combine_chunks().flatten()
+        return flat.to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
+    if pa.types.is_list(column.type):
+        return np.array(column.to_pylist())
+    return column.to_numpy()
+
+
+def column_stats(array: NDArray[Any]) -> dict[str, Any]:
+    """Per-channel statistics over the finite rows; zeros with a count of zero when there is none."""
+    rows = array.reshape(len(array), -1).astype(np.float64)
+    finite = np.isfinite(rows).all(axis=1)
+    rows = rows[finite] if finite.any() else np.zeros((1, rows.shape[1]))
+    kinds = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
+    return {kind: value.tolist() for kind, value in kinds.items()} | {"count": [int(finite.sum())]}
 
 
 def _write_tasks(path: Path, tasks: list[str]) -> None:

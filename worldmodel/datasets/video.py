@@ -10,8 +10,9 @@ Shapes: T frames; H, W pixels; frames are uint8 RGB.
 from __future__ import annotations
 
 import bisect
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, overload
@@ -22,6 +23,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from worldmodel.datasets.mp4 import why_unreadable
 from worldmodel.types import FrameArray
 
 #: Frames from one key frame to the next in every file written here.
@@ -45,6 +47,10 @@ class VideoWriter:
         ValueError: an odd or empty size.
     """
 
+    _suffix = ".tmp"
+    _container_options: Mapping[str, str] = {"movflags": "+faststart"}
+    _codec_options: Mapping[str, str] = {"sc_threshold": "0"}
+
     def __init__(
         self,
         path: str | Path,
@@ -56,35 +62,25 @@ class VideoWriter:
         preset: str = "veryfast",
     ) -> None:
         self.path = Path(path)
-        self._written_to = self.path.with_name(self.path.name + ".tmp")
-        self._open(self._written_to, (height_px, width_px), fps, crf, {"preset": preset}, {"movflags": "+faststart"})
-
-    def _open(
-        self,
-        path: Path,
-        size: tuple[int, int],
-        fps: float,
-        crf: int,
-        codec_options: dict[str, str],
-        container_options: dict[str, str],
-    ) -> None:
-        height_px, width_px = size
+        self._written_to = self.path.with_name(self.path.name + self._suffix)
         if height_px <= 0 or width_px <= 0 or height_px % 2 or width_px % 2:
             raise ValueError(f"{self.path}: frame size {height_px}x{width_px}: H.264 needs even, positive sides")
         self.frame_shape = (height_px, width_px, 3)
         self.fps = Fraction(fps).limit_denominator(100_000)
         self.count = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w", format="mp4", container_options=container_options)
-        stream: Any = self._container.add_stream(
-            "libx264", rate=self.fps, options={"crf": str(crf), "sc_threshold": "0", **codec_options}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(
+            str(self._written_to), "w", format="mp4", container_options=dict(self._container_options)
         )
+        options = {"crf": str(crf), "preset": preset, **self._codec_options}
+        stream: Any = self._container.add_stream("libx264", rate=self.fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, _TICKS_PER_S)
         stream.codec_context.gop_size = GOP
         stream.codec_context.max_b_frames = 0
         stream.codec_context.thread_count = 1
         self._stream = stream
+        self._reformatter = VideoReformatter()
 
     def write(self, frame: FrameArray) -> None:
         """Append one ``(H, W, 3)`` uint8 frame.
@@ -97,13 +93,14 @@ class VideoWriter:
                 f"{self.path}: frame {self.count}: expected uint8 {self.frame_shape}, got {frame.dtype} {frame.shape}"
             )
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = self._reformatter.reformat(picture, format="yuv420p", threads=1)
         picture.pts = round(self.count / self.fps * _TICKS_PER_S)
         picture.time_base = Fraction(1, _TICKS_PER_S)
         self.count += 1
         self._mux(picture)
 
-    def write_all(self, frames: Sequence[FrameArray] | FrameArray) -> None:
-        """Append ``(T, H, W, 3)`` frames."""
+    def write_all(self, frames: Iterable[FrameArray]) -> None:
+        """Append ``(T, H, W, 3)`` frames, one after the other."""
         for frame in frames:
             self.write(frame)
 
@@ -153,20 +150,12 @@ class StreamingVideoWriter(VideoWriter):
     those of ``VideoWriter``.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        height_px: int,
-        width_px: int,
-        *,
-        fps: float = 10.0,
-        crf: int = 18,
-        preset: str = "veryfast",
-    ) -> None:
-        self.path = self._written_to = Path(path)
-        container = {"movflags": "+frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
-        codec = {"preset": preset, "tune": "zerolatency"}
-        self._open(self.path, (height_px, width_px), fps, crf, codec, container)
+    _suffix = ""
+    _container_options: Mapping[str, str] = {
+        "movflags": "+frag_every_frame+empty_moov+default_base_moof",
+        "flush_packets": "1",
+    }
+    _codec_options: Mapping[str, str] = {"sc_threshold": "0", "tune": "zerolatency"}
 
     def close(self) -> Path:
         """End the fragmented file where it lies, without turning it into an ordinary one."""
@@ -261,7 +250,8 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file and all decoders now: left to the collector, they could be freed in a forked worker."""
+        self._decoded, self._next = iter(()), len(self)
         self._container.close()
 
     def read(self, indices: Sequence[int] | NDArray[np.int64] | int, count: int | None = None) -> FrameArray:
@@ -294,7 +284,7 @@ class VideoReader:
             yield self._rgb(self._decode_at(index))
 
     def _rgb(self, picture: av.VideoFrame) -> FrameArray:
-        return np.asarray(self._reformatter.reformat(picture, format="rgb24").to_ndarray(), dtype=np.uint8)
+        return np.asarray(self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
 
     def _decode_at(self, index: int) -> av.VideoFrame:
         key = self._keys[bisect.bisect_right(self._keys, index) - 1]
@@ -316,7 +306,7 @@ class VideoReader:
             self._decoded = self._decode()
             first = next(self._decoded, None)
             if first is not None and first[0] <= index:
-                self._decoded = _chain(first, self._decoded)
+                self._decoded = itertools.chain([first], self._decoded)
                 self._next = first[0]
                 return
         self._next = len(self)
@@ -388,11 +378,6 @@ class FrameSequence(Sequence[FrameArray]):
         return FrameSequence, (self.path,)
 
 
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
 def _open_video(path: Path) -> Any:
     """An opened container with at least one video stream, or a ``ValueError`` that says what is wrong."""
     if not path.is_file():
@@ -402,31 +387,11 @@ def _open_video(path: Path) -> Any:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
-        raise ValueError(f"{path}: {_why_unreadable(path)} ({error.strerror or error})") from error
+        raise ValueError(f"{path}: {why_unreadable(path)} ({error.strerror or error})") from error
     if not container.streams.video:
         container.close()
-        raise ValueError(f"{path}: not a video: no video stream")
+        raise ValueError(f"{path}: {why_unreadable(path)} (no video stream)")
     return container
-
-
-def _why_unreadable(path: Path) -> str:
-    """Tell a truncated mp4 from something that never was a video."""
-    with path.open("rb") as file:
-        head, at, size = file.read(8), 0, path.stat().st_size
-        if head[4:8] != b"ftyp":
-            return "not a video"
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if head[4:8] == b"moov":
-                return "truncated mp4" if at + length > size else "damaged mp4"
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8:
-                break
-            at += length
-    return "truncated mp4: it ends before its index (moov box) was written"
 
 
 def _replace_durably(temporary: Path, final: Path) -> None:
