@@ -13,7 +13,7 @@ import dataclasses
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from worldmodel.reference.streams import stream
 from worldmodel.types import FloatArray
@@ -63,16 +63,16 @@ class Centreline:
         self._guess: list[FloatArray] = []
         self._guess_y0: list[float] = []
         self.guess_x0_m = float(self.table.x_m[0])
-        self.guess = np.zeros((0, 2 * _HALF_CELLS), np.float32)
-        self.guess_y0_m = np.zeros(0, np.float32)
+        self.guess: NDArray[np.float32] = np.zeros((0, 2 * _HALF_CELLS), np.float32)
+        self.guess_y0_m: NDArray[np.float32] = np.zeros(0, np.float32)
         self.reach(500.0)
 
-    def heading_at(self, s_m: FloatArray | float) -> NDArray[np.float64]:
+    def heading_at(self, s_m: ArrayLike) -> NDArray[np.float64]:
         """Heading in rad at distance ``s_m (...)``."""
         angle = np.asarray(s_m, dtype=np.float64)[..., None] * self._k_1pm + self._phase_rad
         return (self._amplitude_rad * np.sin(angle)).sum(-1)
 
-    def curvature_at(self, s_m: FloatArray | float) -> NDArray[np.float64]:
+    def curvature_at(self, s_m: ArrayLike) -> NDArray[np.float64]:
         """Curvature in 1/m at distance ``s_m (...)``, left positive."""
         angle = np.asarray(s_m, dtype=np.float64)[..., None] * self._k_1pm + self._phase_rad
         return (self._amplitude_rad * self._k_1pm * np.cos(angle)).sum(-1)
@@ -149,7 +149,7 @@ class Centreline:
             self._guess.append((BEGIN_M + STEP_M * (lo + 8 * nearest)).astype(np.float32))
             self._guess_y0.append(y0)
         if len(self._guess_y0) > first:
-            self.guess = np.stack(self._guess)
+            self.guess = np.stack(self._guess).astype(np.float32)
             self.guess_y0_m = np.array(self._guess_y0, np.float32)
 
     def guess_at(self, x_m: FloatArray, y_m: FloatArray) -> NDArray[np.float32]:

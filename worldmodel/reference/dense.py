@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.reference.painter import SHIFT, Painter
+from worldmodel.geometry.camera import pixel_rays
+from worldmodel.reference.painter import SHIFT, Drawable, Painter, Placed
 from worldmodel.reference.renderer import Renderer
 from worldmodel.reference.road import ASPHALT, WHITE
 from worldmodel.reference.scene import Batch, Shot
@@ -70,11 +71,7 @@ class DenseRenderer:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self._painter = Painter(renderer.view, renderer.light, _FINE)
-        camera = renderer.camera
-        u, v = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
-        self._ray = np.stack(
-            [(u - camera.cx_px) / camera.fx_px, (v - camera.cy_px) / camera.fy_px, np.ones(u.shape)], -1
-        )
+        self._ray: FloatArray = pixel_rays(renderer.camera)
 
     def look(self, shot: Shot) -> DenseTruth:
         """Depth, ids, classes and boxes of a shot."""
@@ -120,7 +117,7 @@ class DenseRenderer:
         sky = ~np.isfinite(depth)
         # The sky moves as points so far away that only turning moves them.
         points = self._ray * np.where(sky, _FAR_M, depth)[..., None]
-        world = _to_world(view.rotation(shot.attitude), points, shot.pose, view.camera.height_m)
+        world: FloatArray = _to_world(view.rotation(shot.attitude), points, shot.pose, view.camera.height_m)
         world[sky, :2] += after.pose[:2] - shot.pose[:2]
         later = {v.number: v for v in after.seen}
         for before in shot.seen:
@@ -139,7 +136,7 @@ class DenseRenderer:
         start = view.pixels(self._ray)
         return (target - start).astype(np.float32)
 
-    def _paint(self, drawables, placed) -> NDArray[np.int32]:  # noqa: ANN001
+    def _paint(self, drawables: list[Drawable], placed: Placed | None) -> NDArray[np.int32]:
         """Labels ``(H, W)``: 0 ground or sky, then faces of all drawables in turn, then plants."""
         painter = self._painter
         canvas = np.zeros(painter.size, np.int32)
@@ -148,7 +145,7 @@ class DenseRenderer:
         for i in np.argsort(-np.concatenate(depth), kind="stable").tolist():
             if i < len(points):
                 cv2.fillConvexPoly(canvas, points[i], i + 1, cv2.LINE_8, SHIFT)
-            else:
+            elif placed is not None:
                 painter.stamp(canvas, placed, i - len(points), i + 1)
         return canvas[1::_FINE, 1::_FINE].copy()
 

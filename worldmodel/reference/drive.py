@@ -103,7 +103,7 @@ def render_drive(
         raise ValueError(f"render_drive.n_frames: expected at least 1, got {n_frames!r}")
     camera = canonical_camera(128, 256, height_m=1.4) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
-    state = VehicleState(np.float64(world.situation().speed_mps), world.line.curvature_at(0.0))
+    state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
     frames, rows, poses, said = [], [], [], []
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
@@ -120,7 +120,7 @@ def render_drive(
         if index + 1 < n_frames:
             state, motion = drive(state, controls, dt_s)
             world.step(motion)
-    t_s = dt_s * np.arange(n_frames)
+    t_s = dt_s * np.arange(n_frames, dtype=np.float64)
     columns = as_columns(rows)
     accel = np.array([float(c.accel_mps2) for c in said])
     curvature = np.array([float(c.curvature_1pm) for c in said])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.road import Road
 from worldmodel.reference.streams import stream
@@ -107,7 +109,7 @@ class Driver:
         target_d = self._road.lane_centre_m(self.lane) + self._bias_m + self._wander_m + self._shift_m
         if self._kind == "weaving":
             target_d += self._swing_m * math.sin(2 * math.pi * self._time_s / self._period_s + self._phase)
-        return Controls(self._accel(now, dt_s), self._curvature(now, target_d, dt_s))
+        return Controls(np.array(self._accel(now, dt_s)), np.array(self._curvature(now, target_d, dt_s)))
 
     def _curvature(self, now: Situation, target_d_m: float, dt_s: float) -> float:
         reach = (5.0 + 0.75 * now.speed_mps) / self._who.firmness

@@ -104,7 +104,7 @@ class Ground:
             along = along / np.maximum(1 - lk[i] * lat, _F(0.25))
             if attempt < 2:
                 i = np.clip(np.rint(along * _F(1 / STEP_M)) + i, 0, top).astype(np.int32)
-        d = lat - _F(0.5) * lk[i] * along * along
+        d = (lat - _F(0.5) * lk[i] * along * along).astype(_F)
         s = i.astype(_F) * _F(STEP_M) + along
         # The pixel's parallelogram: one side across the view (0, -across), one along the ray (x, y) * stretch.
         ax, ay = x * rays.stretch, y * rays.stretch
@@ -119,7 +119,7 @@ class Ground:
         count = int((_AHEAD_M + _BEHIND_M) // 80.0) + 3
         key = base
         if key not in self._variants:
-            s = 80.0 * (base + np.arange(count)) + 40.0
+            s = 80.0 * (base + np.arange(count, dtype=np.float64)) + 40.0
             rows = self._road.variant_at(s, self._line.curvature_at(s)).astype(np.int32)
             self._variants = {key: rows * self._row_length}
         rows = self._variants[key]

@@ -258,7 +258,8 @@ def driver_class(kind: str) -> type[Driver]:
     if kind not in _CLASSES:
         base = Trucker if kind in ("truck", "semi", "bus") else Driver
         length, width, _ = SIZES_M[kind]
-        _CLASSES[kind] = type(f"{kind.capitalize()}Driver", (base,), {"LENGTH": length, "WIDTH": width, "kind": kind})
+        made: Any = type(f"{kind.capitalize()}Driver", (base,), {"LENGTH": length, "WIDTH": width, "kind": kind})
+        _CLASSES[kind] = made
     return _CLASSES[kind]
 
 

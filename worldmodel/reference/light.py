@@ -142,4 +142,4 @@ def headlight_beam(
     )
     # Dipped beams end at about the height of the lamps; above it there is only stray light.
     above = np.clip(-down_m / (np.float32(0.8) + np.float32(0.03) * z), 0, 1)
-    return spread * reach * (np.float32(1) - np.float32(0.72) * above)
+    return (spread * reach * (np.float32(1) - np.float32(0.72) * above)).astype(np.float32)

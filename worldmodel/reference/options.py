@@ -135,7 +135,7 @@ def options_from_tags(tags: Tags, seed: int) -> DriveOptions:
     Raises:
         ValueError: tags of more than one moment.
     """
-    known = {k: v for k, v in tags.names().items() if v != "unknown" and k != "event"}
+    known: dict[str, Any] = {k: v for k, v in tags.names().items() if v != "unknown" and k != "event"}
     event = tags.names()["event"]
     if event in EVENT_KINDS:
         known["events"] = ((event, 3.0),)

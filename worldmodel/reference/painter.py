@@ -100,7 +100,7 @@ class Painter:
         chosen = np.flatnonzero((area < -0.05) & inside & (sharp > 0))
         index, fine, seen_by, distance = index[chosen], fine[chosen], seen_by[chosen], distance[chosen].astype(_F)
         sharp = sharp[chosen, None]
-        shown = batch.far_colour[index] + (batch.colour[index] - batch.far_colour[index]) * sharp
+        shown = (batch.far_colour[index] + (batch.colour[index] - batch.far_colour[index]) * sharp).astype(_F)
         shown = self.shade(shown, batch.glow[index] * sharp[:, 0], seen_by.mean(1).astype(_F), distance)
         shown += (self.light.haze - shown) * batch.fade[index, None]
         points = np.clip(fine * (1 << SHIFT), -(2**22), 2**22).astype(np.int32)
@@ -123,7 +123,7 @@ class Painter:
             shown = shown * gain[:, None]
         clear = np.exp(-distance / _F(light.haze_m))
         clear = np.where(glow > 0, np.sqrt(clear), clear)[:, None]
-        return light.haze + (shown - light.haze) * clear
+        return (light.haze + (shown - light.haze) * clear).astype(_F)
 
     def place(self, plants: Plants | None) -> Placed | None:
         """Plants on the canvas; those outside or too small to see are left out."""
@@ -177,7 +177,8 @@ class Painter:
         rows = list(
             zip(
                 plants.kind.tolist(), plants.mirrored.tolist(), plants.u.tolist(), plants.v.tolist(),
-                plants.height.tolist(), np.rint(clear * 24).astype(int).tolist(), np.rint(gain * 8).astype(int).tolist(),
+                plants.height.tolist(), np.rint(clear * 24).astype(int).tolist(),
+                np.rint(gain * 8).astype(int).tolist(),
             )
         )  # fmt: skip
 
@@ -250,7 +251,7 @@ class Painter:
         tint = np.zeros((3, 5), np.float32)
         tint[0, 0] = tint[1, 1] = tint[2, 2] = clear / 24 * gain / 8
         tint[:, 4] = self.light.haze * (1 - clear / 24)
-        mask = cv2.compare(cv2.extractChannel(patch, 3), 120, cv2.CMP_GT)
+        _, mask = cv2.threshold(cv2.extractChannel(patch, 3), 120, 255, cv2.THRESH_BINARY)
         return np.asarray(cv2.transform(patch, tint), dtype=np.uint8), np.asarray(mask, dtype=np.uint8)
 
 

@@ -17,8 +17,8 @@ from worldmodel.reference.lamps import reflections
 from worldmodel.reference.light import Light, colour, headlight_beam
 from worldmodel.reference.painter import Painter
 from worldmodel.reference.road import Road
-from worldmodel.reference.scenery import Block
 from worldmodel.reference.scene import Scene, Shot
+from worldmodel.reference.scenery import Block
 from worldmodel.reference.shadows import Shadows
 from worldmodel.reference.sky import Sky
 from worldmodel.reference.view import Rays, View

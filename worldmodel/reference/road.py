@@ -13,9 +13,10 @@ import dataclasses
 import functools
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from worldmodel.reference.streams import stream
+from worldmodel.types import FloatArray
 
 COVER_STEP_M = 0.005
 COVER_HALF_M = 26.0
@@ -24,6 +25,14 @@ EXTRA_CELL_M, OPENING_M, CLOSING_M = 900.0, 60.0, 150.0
 #: Columns of the cover table.
 ASPHALT, VERGE, GRAVEL, PAVING, SNOW, WHITE, YELLOW, DASH_WHITE, DASH_YELLOW = range(9)
 MATERIALS = 9
+
+
+#: Per road kind: lanes and their shares, ranges of lane width and shoulder, dashes (length, period), speed limits.
+_DRAWN = {
+    "motorway": ((2, 3), (0.6, 0.4), (3.65, 3.65), (2.6, 2.6), ((3.0, 12.0), (6.0, 18.0)), (27.8, 30.6, 33.3)),
+    "country": ((1, 2), (0.85, 0.15), (3.2, 3.6), (0.3, 1.0), ((3.0, 9.0), (4.0, 12.0)), (19.4, 22.2, 25.0)),
+    "town": ((1, 2), (0.6, 0.4), (3.0, 3.4), (0.4, 2.2), ((2.0, 6.0),), (8.3, 11.1, 13.9)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,24 +81,29 @@ class Road:
         """The road that ``seed`` gives for a road kind; ``lanes`` 0 draws their number too."""
         rng = stream(seed, "road", kind)
         yellow = bool(rng.random() < 0.55)
-        if kind == "motorway":
-            drawn = int(rng.choice([2, 3], p=[0.6, 0.4]))
-            return cls(
-                kind, lanes or drawn, 3.65, rng.uniform(1.2, 2.6), 2.6, 0.9, 0.0, *rng.choice([[3.0, 12.0], [6.0, 18.0]]),
-                yellow, float(rng.choice([27.8, 30.6, 33.3])), seed,
-                bool(rng.random() < 0.75),
-            )  # fmt: skip
-        if kind == "country":
-            drawn = int(rng.choice([1, 2], p=[0.85, 0.15]))
-            return cls(
-                kind, lanes or drawn, rng.uniform(3.2, 3.6), 0.0, rng.uniform(0.3, 1.0), 0.0, 0.0,
-                *rng.choice([[3.0, 9.0], [4.0, 12.0]]), yellow, float(rng.choice([19.4, 22.2, 25.0])), seed,
-            )  # fmt: skip
-        drawn = int(rng.choice([1, 2], p=[0.6, 0.4]))
+        number, shares, width_m, shoulder_m, dashes_m, limits_mps = _DRAWN[kind]
+        drawn = int(rng.choice(list(number), p=shares))
+        motorway, town = kind == "motorway", kind == "town"
+        lane_width_m = width_m[0] if motorway else float(rng.uniform(*width_m))
+        median_m = float(rng.uniform(1.2, 2.6)) if motorway else 0.0
+        outer_m = shoulder_m[0] if motorway else float(rng.uniform(*shoulder_m))
+        walk_m = float(rng.uniform(2.2, 3.6)) if town else 0.0
+        dash_m, period_m = dashes_m[int(rng.integers(len(dashes_m))) if len(dashes_m) > 1 else 0]
         return cls(
-            kind, lanes or drawn, rng.uniform(3.0, 3.4), 0.0, rng.uniform(0.4, 2.2), 0.0, rng.uniform(2.2, 3.6), 2.0, 6.0,
-            yellow, float(rng.choice([8.3, 11.1, 13.9])), seed,
-        )  # fmt: skip
+            kind=kind,
+            lanes=lanes or drawn,
+            lane_width_m=lane_width_m,
+            median_m=median_m,
+            shoulder_m=outer_m,
+            inner_shoulder_m=0.9 if motorway else 0.0,
+            sidewalk_m=walk_m,
+            dash_m=dash_m,
+            dash_period_m=period_m,
+            yellow_centre=yellow,
+            speed_limit_mps=float(rng.choice(limits_mps)),
+            seed=seed,
+            has_extra=motorway and bool(rng.random() < 0.75),
+        )
 
     @property
     def edge_m(self) -> float:
@@ -107,7 +121,7 @@ class Road:
             return -(self.median_m + (lane + 0.5) * self.lane_width_m)
         return self.median_m + (-lane - 0.5) * self.lane_width_m
 
-    def extra_at(self, s_m: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def extra_at(self, s_m: ArrayLike) -> NDArray[np.float64]:
         """How much of the further lane on the ego's right is open ``(...)``: 0 none, 1 its full width."""
         s = np.asarray(s_m, dtype=np.float64)
         if not self.has_extra:
@@ -121,11 +135,11 @@ class Road:
         closing = np.clip((OPENING_M + length + CLOSING_M - along) / CLOSING_M, 0, 1)
         return np.where(length > 0, np.minimum(opening, closing), 0.0)
 
-    def right_paved_m(self, s_m: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def right_paved_m(self, s_m: ArrayLike) -> NDArray[np.float64]:
         """Where the asphalt ends on the ego's right, as a positive offset ``(...)``."""
         return self.paved_m + self.lane_width_m * self.extra_at(s_m)
 
-    def lane_at(self, d_m: NDArray[np.float64] | float, s_m: NDArray[np.float64] | float) -> NDArray[np.int64]:
+    def lane_at(self, d_m: ArrayLike, s_m: ArrayLike) -> NDArray[np.int64]:
         """The lane nearest to a place, of either direction: 0.. for the ego's, -1.. for oncoming."""
         d = np.asarray(d_m, dtype=np.float64)
         lanes = self.lanes + (self.extra_at(s_m) > 0.5)
@@ -133,7 +147,7 @@ class Road:
         other = np.clip(np.floor((d - self.median_m) / self.lane_width_m), 0, self.lanes - 1)
         return np.where(d < 0, own, -1 - other).astype(np.int64)
 
-    def is_off(self, d_m: NDArray[np.float64] | float, s_m: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    def is_off(self, d_m: ArrayLike, s_m: ArrayLike) -> NDArray[np.bool_]:
         """Whether a place lies beyond the asphalt or on the median's green."""
         d = np.asarray(d_m, dtype=np.float64)
         green = np.abs(d) < self.median_m - self.inner_shoulder_m
@@ -205,7 +219,7 @@ class Road:
             cover[:, WHITE:] *= 1 - share[:, WHITE:]
         return np.concatenate([np.zeros((1, MATERIALS)), np.cumsum(cover, axis=0)]).astype(np.float32)
 
-    def variant_at(self, s_m: NDArray[np.float64], curvature_1pm: NDArray[np.float64]) -> NDArray[np.int64]:
+    def variant_at(self, s_m: FloatArray, curvature_1pm: NDArray[np.float64]) -> NDArray[np.int64]:
         """Variant of the markings ``(...)`` along the road, in stretches of 80 m; tight stretches forbid overtaking."""
         block = np.floor(np.asarray(s_m) / 80.0).astype(np.int64)
         draws = np.array([stream(self.seed, "marks", int(b) // 3 + 1000).integers(0, 3) for b in np.unique(block)])

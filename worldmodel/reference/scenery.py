@@ -170,16 +170,12 @@ class Scenery:
                 builder.place(x, y, heading + np.sign(curvature) * 0.25, centre_z_m=1.2, radius_m=1.0)
                 shapes.pole(builder, 1.0, 0.08, shapes.STEEL)
                 shapes.board(builder, (-0.45, 0.45), (0.9, 1.7), colour(214, 40, 36), shapes.STEEL)
-                tip = 0.22 * np.sign(curvature)
+                tip, red, white = 0.22 * np.sign(curvature), colour(214, 40, 36), colour(240, 240, 240)
                 for shift in (-0.2, 0.2):
-                    builder.face(
-                        [(-0.09, shift + 0.08, 0.98), (-0.09, shift - 0.08, 0.98), (-0.09, shift - 0.08 + tip, 1.3), (-0.09, shift + 0.08 + tip, 1.3)],
-                        colour(240, 240, 240), detail_m=0.3, under=colour(214, 40, 36),
-                    )  # fmt: skip
-                    builder.face(
-                        [(-0.09, shift + 0.08 + tip, 1.3), (-0.09, shift - 0.08 + tip, 1.3), (-0.09, shift - 0.08, 1.62), (-0.09, shift + 0.08, 1.62)],
-                        colour(240, 240, 240), detail_m=0.3, under=colour(214, 40, 36),
-                    )  # fmt: skip
+                    for z0, z1, lower, upper in ((0.98, 1.3, 0.0, tip), (1.3, 1.62, tip, 0.0)):
+                        left, right = shift + 0.08, shift - 0.08
+                        stroke = [(left + lower, z0), (right + lower, z0), (right + upper, z1), (left + upper, z1)]
+                        builder.face([(-0.09, y, z) for y, z in stroke], white, detail_m=0.3, under=red)
 
     def _signs(self, builder: Builder, rng: np.random.Generator, start: float) -> None:
         if rng.random() > 0.22:

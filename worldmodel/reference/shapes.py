@@ -153,7 +153,7 @@ def _wall(
     lit_share: float,
     shop: bool = False,
 ) -> None:
-    """A wall from ground point a to b (front on the right-hand side walking from a to b... seen from outside) with windows."""
+    """A wall with windows from ground point a to b; its front is on the right of one who walks from a to b."""
     builder.face([(*a, 0.0), (*b, 0.0), (*b, height_m), (*a, height_m)], wall)
     length = float(np.hypot(b[0] - a[0], b[1] - a[1]))
     along = np.array([(b[0] - a[0]) / length, (b[1] - a[1]) / length])

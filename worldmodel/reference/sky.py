@@ -20,6 +20,8 @@ from worldmodel.reference.view import Rays
 _F = np.float32
 #: Tangents of the lowest and highest elevation on the panorama.
 _LOW, _HIGH = -0.02, 1.2
+#: Sizes of the clouds' blobs in texels, and their weights.
+_CLOUD_CELLS = ((128, 1.0), (64, 0.8), (32, 0.5), (16, 0.32), (8, 0.18), (4, 0.1))
 
 
 class Sky:
@@ -72,10 +74,7 @@ def _paint(rng: np.random.Generator, light: Light, road_kind: str, width: int, h
 
 def _clouds(rng, light: Light, sky, tangent, azimuth, sun_azimuth):
     size = 512
-    noise = np.sum(
-        [w * tile_noise(rng, size, size, c) for c, w in ((128, 1.0), (64, 0.8), (32, 0.5), (16, 0.32), (8, 0.18), (4, 0.1))],
-        axis=0,
-    )  # fmt: skip
+    noise = np.sum([w * tile_noise(rng, size, size, c) for c, w in _CLOUD_CELLS], axis=0)
     noise = noise / noise.std()
     small = np.asarray(cv2.GaussianBlur(np.pad(noise, 8, mode="wrap"), (0, 0), 3))[8:-8, 8:-8]
     distance = 1 / np.maximum(tangent, 0.02)[:, None]

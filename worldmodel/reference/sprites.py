@@ -55,7 +55,7 @@ def _grow(rng: np.random.Generator, kind: str, season: str) -> NDArray[np.float3
                 pts = np.array([[x, y - 14], [x - 8, y + 7 + 8 * abs(offset)], [x + 8, y + 7 + 8 * abs(offset)]])
                 if season == "snow":
                     tone = tone + (colour(236, 240, 246) - tone) * (0.65 if rng.random() < 0.55 else 0.12)
-                cv2.fillConvexPoly(image, np.int32(pts), (*map(float, tone), 255.0))
+                cv2.fillConvexPoly(image, pts.astype(np.int32), (*map(float, tone), 255.0))
         return image
     if kind == "bush":
         centres = [(middle + rng.normal(0, 34), _SIZE - rng.uniform(16, 88), rng.uniform(14, 34)) for _ in range(26)]
@@ -104,7 +104,7 @@ def _bare(rng, image, centres, middle: int) -> NDArray[np.float32]:
         tone = colour(92, 80, 72) * rng.uniform(0.8, 1.2)
         start = (middle + int(rng.normal(0, 4)), int(_SIZE * rng.uniform(0.45, 0.7)))
         bend = (int((start[0] + x) / 2 + rng.normal(0, 5)), int((start[1] + y) / 2 + 4))
-        points = np.int32([start, bend, (int(x), int(y))])
+        points = np.array([start, bend, (int(x), int(y))], np.int32)
         cv2.polylines(image, [points], False, (*map(float, tone), 255.0), 2)
         for _ in range(5):
             tip = (int(x + rng.normal(0, radius)), int(y + rng.normal(0, radius) - 4))
@@ -126,7 +126,7 @@ def plants(light: Light) -> list[Plant]:
         cut[..., :3] = np.clip(cut[..., :3] * tone, 0, 255)
         pictures = []
         while min(cut.shape[:2]) >= 3:  # ``cut`` is premultiplied by its alpha
-            pictures.append(_straight(cut))
+            pictures.append(_straight(cut.astype(np.float32)))
             h, w = cut.shape[:2]
             cut = np.asarray(cv2.resize(cut, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA))
         result.append(Plant(tuple(pictures), 2 * half / (_SIZE - rows[0])))

@@ -37,15 +37,16 @@ def _asphalt(rng: np.random.Generator) -> NDArray[np.float32]:
     tone = np.asarray(tone, dtype=np.float32) / 1.1
     canvas = np.zeros((3 * ROWS, 3 * COLUMNS), np.float32)
     for _ in range(14):  # patches of newer and older asphalt
-        u, v = rng.integers(0, COLUMNS), rng.integers(0, ROWS)
-        w, h = rng.integers(12, 110), rng.integers(8, 40)
+        u, v = int(rng.integers(0, COLUMNS)), int(rng.integers(0, ROWS))
+        w, h = int(rng.integers(12, 110)), int(rng.integers(8, 40))
         cv2.rectangle(canvas, (COLUMNS + u, ROWS + v), (COLUMNS + u + w, ROWS + v + h), rng.uniform(-1.4, 0.9), -1)
     for _ in range(26):  # cracks and their tar
         along = rng.random() < 0.5
         length = rng.integers(5, 14)
         steps = rng.normal(0, 1, (length, 2)) * (3, 3) + ((9, 0) if along else (0, 7))
-        path = np.cumsum(steps, axis=0) + (COLUMNS + rng.integers(0, COLUMNS), ROWS + rng.integers(0, ROWS))
-        cv2.polylines(canvas, [np.int32(path)], False, float(rng.uniform(-2.8, -1.6)), int(rng.integers(1, 3)))
+        start = np.array([COLUMNS + rng.integers(0, COLUMNS), ROWS + rng.integers(0, ROWS)])
+        path = np.cumsum(steps, axis=0) + start
+        cv2.polylines(canvas, [path.astype(np.int32)], False, float(rng.uniform(-2.8, -1.6)), int(rng.integers(1, 3)))
     folded = canvas.reshape(3, ROWS, 3, COLUMNS)
     extreme = np.where(np.abs(folded.min((0, 2))) > folded.max((0, 2)), folded.min((0, 2)), folded.max((0, 2)))
     return tone + extreme.astype(np.float32)

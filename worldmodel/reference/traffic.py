@@ -31,11 +31,13 @@ BEHIND_M, AHEAD_M = 120.0, 450.0
 #: A vehicle ahead farther than this is no vehicle ahead.
 GAP_LIMIT_M = 120.0
 
+_MIXED = ("sedan", "hatchback", "suv", "van", "truck", "semi", "bus", "motorcycle")
+#: Shares of those kinds.
 _MIX = {
-    "motorway": {"sedan": 0.28, "hatchback": 0.18, "suv": 0.2, "van": 0.1, "truck": 0.08, "semi": 0.12, "motorcycle": 0.04},
-    "country": {"sedan": 0.28, "hatchback": 0.24, "suv": 0.18, "van": 0.12, "truck": 0.09, "semi": 0.03, "motorcycle": 0.06},
-    "town": {"sedan": 0.27, "hatchback": 0.28, "suv": 0.16, "van": 0.12, "truck": 0.06, "bus": 0.05, "motorcycle": 0.06},
-}  # fmt: skip
+    "motorway": (0.28, 0.18, 0.20, 0.10, 0.08, 0.12, 0.00, 0.04),
+    "country": (0.28, 0.24, 0.18, 0.12, 0.09, 0.03, 0.00, 0.06),
+    "town": (0.27, 0.28, 0.16, 0.12, 0.06, 0.00, 0.05, 0.06),
+}
 #: Wanted number of vehicles in view, each way.
 _COUNTS = {"none": (0, 0), "light": (5, 4), "dense": (12, 7)}
 
@@ -64,13 +66,14 @@ class Traffic:
     """All other road users of one drive."""
 
     def __init__(self, options: DriveOptions, line: Centreline, road: Road) -> None:
-        from worldmodel.reference import highway  # noqa: PLC0415  (highway-env is imported only where there is traffic)
+        from worldmodel.reference import highway as module
 
+        highway: Any = module
         self._highway = highway
         self._line, self._section, self._options = line, road, options
         self._rng = stream(options.seed, "traffic", options.road_kind, options.traffic)
         self.road = highway.WindingRoad(line, road)
-        self.ego = highway.EgoVehicle(self.road, line.position(0.0, 0.0)[:2], 0.0, 0.0)
+        self.ego: Any = highway.EgoVehicle(self.road, line.position(0.0, 0.0)[:2], 0.0, 0.0)
         self.road.vehicles.append(self.ego)
         self.walkers: list[Walker] = []
         self.time_s = 0.0
@@ -106,7 +109,7 @@ class Traffic:
         x, y, heading = self._line.position(s_m, d)
         rng = self._rng
         cls = self._highway.driver_class(kind)
-        vehicle = cls.__new__(cls)
+        vehicle: Any = cls.__new__(cls)
         vehicle.side, vehicle.s_m, vehicle.d_m = side, s_m, d
         index = (*side, lane)
         heading = float(heading) if forward else float(heading) + math.pi
@@ -132,14 +135,13 @@ class Traffic:
     def _enter(self, side: Any, s_m: float, *, keep_clear_m: float) -> Any | None:
         """A vehicle of the usual mix, where there is room in some lane."""
         rng, section = self._rng, self._section
-        mix = _MIX[section.kind]
-        kind = str(rng.choice(list(mix), p=list(mix.values())))
+        kind = str(rng.choice(_MIXED, p=_MIX[section.kind]))
         heavy = kind in ("truck", "semi", "bus")
         lane = section.lanes - 1 if heavy else int(rng.integers(0, section.lanes))
-        if side is self._highway.FORWARD and section.has_extra and rng.random() < 0.5:
-            # Where the further lane is open they come from its ramp.
-            if bool((section.extra_at(s_m + np.array([0.0, 60.0])) > 0.99).all()):
-                lane = section.lanes
+        # Where the further lane is open, some come from its ramp.
+        ramp = side is self._highway.FORWARD and section.has_extra and rng.random() < 0.5
+        if ramp and bool((section.extra_at(s_m + np.array([0.0, 60.0])) > 0.99).all()):
+            lane = section.lanes
         faster = 1.0 + 0.07 * (section.lanes - 1 - lane)
         desired = section.speed_limit_mps * float(np.clip(rng.normal(0.97, 0.12), 0.6, 1.3)) * faster
         if lane == section.lanes:
@@ -245,7 +247,7 @@ class Traffic:
                 vehicle.speed = round(min(vehicle.desired_mps, max(vehicle.speed, ego.speed)), 6)
 
     def ahead(self) -> tuple[float, float]:
-        """Gap in m, bumper to bumper, and closing speed in m/s to whoever is in the ego's way; infinite and 0 if free."""
+        """Gap in m, bumper to bumper, and closing speed in m/s to who is in the ego's way; infinite and 0 if free."""
         ego = self.ego
         gap, closing = math.inf, 0.0
         front = ego.s_m + EGO_LENGTH_M / 2
@@ -298,9 +300,9 @@ class Traffic:
         digest = hashlib.sha256()
         for v in self.others:
             state = (*v.position, v.heading, v.speed)
-            digest.update(f"{v.number} {v.kind} {v.lane_index[2]} {[int(round(x * 1e6)) for x in state]};".encode())
+            digest.update(f"{v.number} {v.kind} {v.lane_index[2]} {[round(x * 1e6) for x in state]};".encode())
         for w in self.walkers:
-            digest.update(f"{w.number} {int(round(w.s_m * 1e6))} {int(round(w.d_m * 1e6))};".encode())
+            digest.update(f"{w.number} {round(w.s_m * 1e6)} {round(w.d_m * 1e6)};".encode())
         return digest.hexdigest()
 
     def snapshot(self) -> Any:

@@ -61,7 +61,7 @@ class _Modeller:
     def __init__(self) -> None:
         self.rows: list[tuple] = []
 
-    def face(self, corners, tone=None, *, lamp: int = PLAIN, detail_m: float = 0.0) -> None:  # noqa: ANN001
+    def face(self, corners, tone=None, *, lamp: int = PLAIN, detail_m: float = 0.0) -> None:
         local = np.asarray(corners, dtype=np.float64)
         if len(local) == 3:
             local = np.concatenate([local, local[2:]])
@@ -70,7 +70,7 @@ class _Modeller:
         shade = np.full(3, 1.0 if tone is None else tone) if painted else tone
         self.rows.append((local, shade, painted, lamp, detail_m, normal / np.linalg.norm(normal)))
 
-    def prism(self, low, high, tone=None, *, top=None, roof: bool = True, rear: bool = True) -> None:  # noqa: ANN001
+    def prism(self, low, high, tone=None, *, top=None, roof: bool = True, rear: bool = True) -> None:
         """Sides between a lower and an upper rectangle, each (x0, x1, half width, z), and the roof."""
         (a0, a1, aw, az), (b0, b1, bw, bz) = low, high
         lower = [(a1, -aw, az), (a1, aw, az), (a0, aw, az), (a0, -aw, az)]
@@ -81,13 +81,13 @@ class _Modeller:
         if roof:
             self.face([upper[3], upper[0], upper[1], upper[2]], tone if top is None else top)
 
-    def end(self, x: float, front: bool, y: tuple[float, float], z: tuple[float, float], tone, **kw) -> None:  # noqa: ANN001, ANN003
+    def end(self, x: float, front: bool, y: tuple[float, float], z: tuple[float, float], tone, **kw) -> None:
         """A decal on the front or the rear."""
         (y0, y1), (z0, z1) = y, z
         corners = [(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)]
         self.face(corners if front else [corners[1], corners[0], corners[3], corners[2]], tone, **kw)
 
-    def side(self, half: float, x: tuple[float, float], z: tuple[float, float], tone, **kw) -> None:  # noqa: ANN001, ANN003
+    def side(self, half: float, x: tuple[float, float], z: tuple[float, float], tone, **kw) -> None:
         """A decal on both sides."""
         (x0, x1), (z0, z1) = x, z
         self.face([(x1, half, z0), (x0, half, z0), (x0, half, z1), (x1, half, z1)], tone, **kw)
@@ -111,9 +111,9 @@ class _Modeller:
             blink = (min(edge), max(edge))
             self.end(front_x, True, y, front_z, colour(214, 218, 220), lamp=FRONT)
             self.end(rear_x, False, y, rear_z, colour(124, 20, 20), lamp=TAIL)
-            z0, z1 = rear_z
+            z0 = rear_z[0]
             self.end(rear_x - 0.004, False, blink, (z0 - 0.09, z0), colour(150, 92, 40), lamp=blinker, detail_m=0.16)
-            z0, z1 = front_z
+            z0 = front_z[0]
             self.end(front_x + 0.004, True, blink, (z0 - 0.08, z0), colour(170, 110, 60), lamp=blinker, detail_m=0.16)
 
     def build(self) -> Template:
@@ -153,7 +153,7 @@ def _car(kind: str) -> Template:
             (rear, rear + back, 0.2),
             ((rear + front) / 2, (rear + back + front - rake) / 2, 0.07),
             (front - 0.1, front - rake - 0.06, 0.08),
-        ):  # noqa: E501
+        ):
             quad = [(xl, low, belt), (xl + wide, low, belt), (xh + wide, high, height), (xh, high, height)]
             m.face(quad if side < 0 else quad[::-1], 0.96, detail_m=0.12)
     return m.build()
@@ -173,7 +173,7 @@ def _box_vehicle(kind: str) -> Template:
             nose[0] + np.array([lo, hi]) * (nose[1] - nose[0]),
             half[0] - np.array([lo, hi]) * 0.1,
             1.15 + np.array([lo, hi]) * (height - 1.15),
-        )  # noqa: E501
+        )
         m.face(
             [
                 (xs[0] + 0.01, -ws[0] + 0.08, zs[0]),
@@ -182,7 +182,7 @@ def _box_vehicle(kind: str) -> Template:
                 (xs[1] + 0.01, -ws[1] + 0.08, zs[1]),
             ],
             _GLASS,
-        )  # noqa: E501
+        )
         m.side(w - 0.02, (x - 1.7, x - 0.85), (1.22, 1.72), _GLASS)
         m.end(-x - 0.005, False, (-w + 0.2, -0.06), (1.2, 1.85), _GLASS)
         m.end(-x - 0.005, False, (0.06, w - 0.2), (1.2, 1.85), _GLASS)
@@ -215,7 +215,7 @@ def _box_vehicle(kind: str) -> Template:
                 (x - 0.2, -w + 0.24, 2.5),
             ],
             _GLASS,
-        )  # noqa: E501
+        )
         m.side(w - 0.03, (x - 1.2, x - 0.25), (1.66, 2.4), _GLASS)
         m.end(x + 0.01, True, (-w + 0.2, w - 0.2), (0.95, 1.35), _TRIM)
         wheels = (x - 1.2, -x + 1.7, -x + 2.8) if kind == "semi" else (x - 1.2, -x + 2.0)
