@@ -23,7 +23,6 @@ import numpy as np
 import torch
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
-from worldmodel.geometry.camera import canonical_camera
 from worldmodel.model import WorldModel
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.simulation.session import Session

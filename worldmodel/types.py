@@ -47,6 +47,13 @@ def _fail(owner: object, field: str, value: object, expected: str) -> None:
     raise ValueError(f"{type(owner).__name__}.{field}: expected {expected}, got {value!r}")
 
 
+def _broadcast(owner: object, *fields: str) -> None:
+    """Give fields of a frozen dataclass one shape, as arrays of their own."""
+    arrays = np.broadcast_arrays(*(np.asarray(getattr(owner, field), dtype=np.float64) for field in fields))
+    for field, array in zip(fields, arrays):
+        object.__setattr__(owner, field, np.array(array))
+
+
 @dataclasses.dataclass(frozen=True)
 class EgoMotion:
     """What the ego does from frame t to frame t+1, of the ground point under the camera.
@@ -62,11 +69,7 @@ class EgoMotion:
     yaw_rate_radps: FloatArray
 
     def __post_init__(self) -> None:
-        speed, yaw = np.broadcast_arrays(
-            np.asarray(self.speed_mps, dtype=np.float64), np.asarray(self.yaw_rate_radps, dtype=np.float64)
-        )
-        object.__setattr__(self, "speed_mps", np.array(speed))
-        object.__setattr__(self, "yaw_rate_radps", np.array(yaw))
+        _broadcast(self, "speed_mps", "yaw_rate_radps")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,11 +83,6 @@ class EgoMotion:
     def unknown(cls, shape: tuple[int, ...] = ()) -> EgoMotion:
         """Motion of ``shape`` of which nothing is known."""
         return cls(np.full(shape, np.nan), np.full(shape, np.nan))
-
-    @classmethod
-    def stack(cls, motions: Sequence[EgoMotion], axis: int = 0) -> EgoMotion:
-        """Join motions of equal shape along a new axis."""
-        return cls(np.stack([m.speed_mps for m in motions], axis), np.stack([m.yaw_rate_radps for m in motions], axis))
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
@@ -114,11 +112,7 @@ class Controls:
     curvature_1pm: FloatArray
 
     def __post_init__(self) -> None:
-        accel, curvature = np.broadcast_arrays(
-            np.asarray(self.accel_mps2, dtype=np.float64), np.asarray(self.curvature_1pm, dtype=np.float64)
-        )
-        object.__setattr__(self, "accel_mps2", np.array(accel))
-        object.__setattr__(self, "curvature_1pm", np.array(curvature))
+        _broadcast(self, "accel_mps2", "curvature_1pm")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -389,9 +383,7 @@ class World(Protocol):
     camera: Camera
     dt_s: float
 
-    def start(
-        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int = 0
-    ) -> NDArray[np.uint8]:
+    def start(self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int = 0) -> FrameArray:
         """Begin ``batch`` worlds from a context (or one each, from a list); returns the newest frames (B, H, W, 3)."""
         ...
 
