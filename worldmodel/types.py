@@ -29,17 +29,7 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "time_of_day": ("unknown", "day", "dusk", "night"),
     "road_kind": ("unknown", "motorway", "country", "town"),
     "traffic": ("unknown", "none", "light", "dense"),
-    "event": (
-        "unknown",
-        "none",
-        "hard_brake",
-        "cut_in",
-        "stopped_vehicle",
-        "slow_truck",
-        "pedestrian",
-        "off_road",
-        "collision",
-    ),
+    "event": tuple("unknown none hard_brake cut_in stopped_vehicle slow_truck pedestrian off_road collision".split()),
 }
 
 
@@ -363,13 +353,11 @@ class Drive:
     def validate(self) -> Drive:
         """Raise ``ValueError`` when a column's length is not the number of frames."""
         length = len(self.frames)
-        columns = {"t_s": self.t_s.shape[:1], "motion": self.motion.shape[:1], "tags": self.tags.shape[:1]}
-        if self.controls is not None:
-            columns["controls"] = self.controls.shape[:1]
-        columns |= {f"info[{name}]": np.shape(column)[:1] for name, column in self.info.items()}
-        for field, shape in columns.items():
-            if shape != (length,):
-                _fail(self, field, shape, f"length {length}")
+        columns = {"t_s": self.t_s, "motion": self.motion, "tags": self.tags, "controls": self.controls}
+        columns |= {f"info[{name}]": np.asarray(column) for name, column in self.info.items()}
+        for field, column in columns.items():
+            if column is not None and column.shape[:1] != (length,):
+                _fail(self, field, column.shape, f"length {length}")
         return self
 
 
