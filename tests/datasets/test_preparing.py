@@ -216,7 +216,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_workers_killed_with_their_parent_leave_a_whole_set(tmp_path):
+def test_workers_end_with_their_parent_and_leave_a_whole_set(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(WORKERS)
     command = [sys.executable, str(program), str(tmp_path / "set"), str(Path(__file__).parent)]
@@ -224,9 +224,14 @@ def test_workers_killed_with_their_parent_leave_a_whole_set(tmp_path):
     give_up = time.monotonic() + 60
     while not list((tmp_path / "set").glob("data/*/*.parquet")) and time.monotonic() < give_up:
         time.sleep(0.01)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < give_up:  # the workers notice, and end
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("workers outlived their parent")
     check_whole(tmp_path / "set")
     subprocess.run(command, check=True)
     assert len(EpisodeDataset(tmp_path / "set")) == 18

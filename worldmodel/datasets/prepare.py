@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -244,7 +245,7 @@ def _run(jobs: Sequence[tuple], workers: int):
         for job in jobs:
             yield prepare_drive(*job)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"), _start_worker) as pool:
         futures = [pool.submit(prepare_drive, *job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -254,8 +255,17 @@ def _run(jobs: Sequence[tuple], workers: int):
             raise
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """One thread for pictures, and none left behind: a worker whose parent is gone ends at once."""
     cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _begin(out: Path, source: Source, drives: Sequence[str], settings: Settings) -> dict[str, int]:
