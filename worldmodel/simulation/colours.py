@@ -36,5 +36,5 @@ def flow_colours(flow_px: FloatArray | NDArray[np.float32], *, full_px: float = 
     right, down = np.moveaxis(np.where(known[..., None], flow_px, 0.0), -1, 0)
     hue = np.mod(np.arctan2(down, right), 2 * math.pi) / (2 * math.pi) * 179
     value = np.sqrt(np.clip(np.hypot(right, down) / full_px, 0, 1)) * (255 - _SKY) + _SKY
-    coded = np.stack([hue, np.full(hue.shape, 230.0), np.where(known, value, _SKY)], axis=-1).astype(np.uint8)
+    coded = np.stack([hue, np.where(known, 230, 0), np.where(known, value, _SKY)], axis=-1).astype(np.uint8)
     return np.asarray(cv2.cvtColor(coded, cv2.COLOR_HSV2RGB), dtype=np.uint8)

@@ -5,12 +5,13 @@ uint8, speed ``(1,)`` m/s). An episode terminates at a collision or off the road
 truncated at the scenario's length. Reward: metres driven in the step, less ``FAILURE_COST_M`` where it terminates.
 
 ``info`` has the keys ``INFO_KEYS`` in every world; ``info["truth"]`` holds whatever else the world tells, for
-``oracle-*`` policies and for scoring, and is empty in the learned world.
+``oracle-*`` policies and for scoring (``None`` where it does not know), and is empty in the learned world.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from worldmodel.geometry.motion import VehicleLimits, drive
-from worldmodel.simulation.rollout import info_of, vehicle_after
-from worldmodel.types import Controls, EgoMotion, Scenario, Tags, World
+from worldmodel.simulation.rollout import DEFAULT_SPEED_MPS, info_of, vehicle_after
+from worldmodel.types import Controls, Scenario, Tags, World
 
 INFO_KEYS = (
     "t_s",
@@ -102,10 +103,11 @@ class DriveEnv(gymnasium.Env[ObsType, NDArray[np.float32]]):
         self.scenario = scenario.validate()
         self._frame = self.world.start(scenario.context, batch=1, seed=scenario.seed)[0]
         told = info_of(self.world)
-        self._vehicle = vehicle_after(scenario.context, speed_mps=_own_speed(told))
+        own = told.get("speed_mps", [DEFAULT_SPEED_MPS])
+        self._vehicle = vehicle_after(scenario.context, own_mps=float(own[0]))
         self._steps, self._distance_m = 0, 0.0
         nothing = Controls(np.array(0.0), np.array(0.0))
-        return self._observation(), self._info(told, EgoMotion.unknown(), nothing)
+        return self._observation(), self._info(told, nothing)
 
     def step(self, action: NDArray[np.float32]) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Drive for ``dt_s``.
@@ -122,7 +124,7 @@ class DriveEnv(gymnasium.Env[ObsType, NDArray[np.float32]]):
         self._steps += 1
         moved_m = float(motion.speed_mps) * self.world.dt_s
         self._distance_m += moved_m
-        info = self._info(info_of(self.world), motion, controls)
+        info = self._info(info_of(self.world), controls)
         terminated = info["collision"] or info["off_road"]
         truncated = self._steps >= round(self.scenario.length_s / self.world.dt_s)
         reward = moved_m - FAILURE_COST_M * terminated
@@ -135,12 +137,12 @@ class DriveEnv(gymnasium.Env[ObsType, NDArray[np.float32]]):
     def _observation(self) -> ObsType:
         return {"frame": self._frame, "speed": np.array([self._vehicle.speed_mps], dtype=np.float32)}
 
-    def _info(self, told: dict[str, NDArray[Any]], motion: EgoMotion, controls: Controls) -> dict[str, Any]:
-        truth = {name: column[0] for name, column in told.items()}
+    def _info(self, told: dict[str, NDArray[Any]], controls: Controls) -> dict[str, Any]:
+        truth = {name: _plain(column[0]) for name, column in told.items()}
         return {
             "t_s": self._steps * self.world.dt_s,
             "speed_mps": float(self._vehicle.speed_mps),
-            "yaw_rate_radps": float(motion.yaw_rate_radps),
+            "yaw_rate_radps": float(self._vehicle.speed_mps * self._vehicle.curvature_1pm),
             "accel_mps2": float(controls.accel_mps2),
             "curvature_1pm": float(self._vehicle.curvature_1pm),
             "distance_m": self._distance_m,
@@ -150,6 +152,7 @@ class DriveEnv(gymnasium.Env[ObsType, NDArray[np.float32]]):
         }
 
 
-def _own_speed(told: dict[str, NDArray[Any]]) -> float | None:
-    """The speed the world itself starts with, where it tells."""
-    return float(told["speed_mps"][0]) if "speed_mps" in told else None
+def _plain(value: Any) -> Any:
+    """A numpy scalar as Python's own; NaN, which equals nothing, as ``None``."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and math.isnan(plain) else plain

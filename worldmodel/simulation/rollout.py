@@ -79,21 +79,32 @@ def begin(
         policy: reset for every row.
         batch: rows.
         seed: of the first row.
-        speed_mps: own speed at the start; default the last known motion of the context, else ``DEFAULT_SPEED_MPS``.
+        speed_mps: own speed at the start; default the last known motion of the context, else what the world itself
+            tells, else ``DEFAULT_SPEED_MPS``.
     """
     frames = world.start(context, batch=batch, seed=seed)
     rows = len(frames)
     contexts = [context] * rows if isinstance(context, (Clip, Tags)) else list(context)
-    states = [vehicle_after(each, speed_mps=speed_mps) for each in contexts]
+    # A world that tells its own speed knows better than a context without frames.
+    own = info_of(world).get("speed_mps", np.full(rows, DEFAULT_SPEED_MPS))
+    states = [vehicle_after(each, speed_mps=speed_mps, own_mps=float(own[row])) for row, each in enumerate(contexts)]
     for row in range(rows):
         policy.reset(row, seed=seed + row)
     vehicle = VehicleState(np.array([s.speed_mps for s in states]), np.array([s.curvature_1pm for s in states]))
     return Carry(frames, vehicle)
 
 
-def vehicle_after(context: Clip | Tags, *, speed_mps: float | None = None) -> VehicleState:
-    """The vehicle ``()`` at the end of a context: as its last known motion left it, or going straight."""
-    speed, curvature = DEFAULT_SPEED_MPS, 0.0
+def vehicle_after(
+    context: Clip | Tags, *, speed_mps: float | None = None, own_mps: float = DEFAULT_SPEED_MPS
+) -> VehicleState:
+    """The vehicle ``()`` at the end of a context: as its last known motion left it, or going straight.
+
+    Args:
+        context: where the drive starts.
+        speed_mps: overrides what the context says.
+        own_mps: where the context says nothing.
+    """
+    speed, curvature = own_mps, 0.0
     if isinstance(context, Clip) and (known := np.flatnonzero(context.motion.is_known)).size:
         last = context.motion[known[-1]]
         speed = max(float(last.speed_mps), 0.0)

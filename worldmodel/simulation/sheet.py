@@ -16,7 +16,8 @@ import numpy as np
 from worldmodel.types import Drive, FrameArray
 
 DEFAULT_TIMES_S = (0.0, 5.0, 20.0, 40.0, 60.0)
-_STRIP_PX = 22
+#: Height of the label above a tile.
+STRIP_PX = 22
 
 
 def contact_sheet(drive: Drive, times_s: Sequence[float] = DEFAULT_TIMES_S, *, columns: int = 3) -> FrameArray:
@@ -38,8 +39,8 @@ def labelled(frame: FrameArray, text: str, *, scale: int = 1) -> FrameArray:
     """``(H, W, 3)`` enlarged, with a strip of text above."""
     size = frame.shape[1] * scale, frame.shape[0] * scale
     picture = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
-    strip = np.full((_STRIP_PX, picture.shape[1], 3), 24, dtype=np.uint8)
-    cv2.putText(strip, text, (6, _STRIP_PX - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1, cv2.LINE_AA)
+    strip = np.full((STRIP_PX, picture.shape[1], 3), 24, dtype=np.uint8)
+    cv2.putText(strip, text, (6, STRIP_PX - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1, cv2.LINE_AA)
     return np.concatenate([strip, picture])
 
 
