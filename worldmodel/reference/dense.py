@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from worldmodel.geometry.camera import pixel_rays
 from worldmodel.reference.painter import SHIFT, Drawable, Painter, Placed
 from worldmodel.reference.renderer import Renderer
-from worldmodel.reference.road import ASPHALT, WHITE
 from worldmodel.reference.scene import Batch, Shot
 from worldmodel.reference.vehicles import Seen
 from worldmodel.types import FloatArray
@@ -81,8 +80,7 @@ class DenseRenderer:
         plants = scene.plants(shot)
         placed = self._painter.place(plants)
         labels = self._paint(drawables, placed)
-        rays = view.rays(shot.attitude)
-        down = rays.down.astype(np.float64)
+        down = (self._ray @ view.rotation(shot.attitude))[..., 1]
         with np.errstate(divide="ignore"):
             depth = np.where(down > 1e-9, view.camera.height_m / down, np.inf)
         depth[depth > _FAR_M] = np.inf
@@ -167,8 +165,7 @@ class DenseRenderer:
         if rays.row0 < len(classes):
             ground = self._renderer.ground
             cover = ground.cover(ground.locate(rays, shot.pose, shot.s_m))
-            paved = cover[..., ASPHALT] + cover[..., WHITE:].sum(-1) > 0.5
-            classes[rays.row0 :] = np.where(paved, ROAD, VERGE)
+            classes[rays.row0 :] = np.where(ground.paved_of(cover) > 0.5, ROAD, VERGE)
         classes[~is_ground] = SKY
         return classes
 

@@ -96,7 +96,7 @@ class Driver:
 
     def _cruise(self, s_m: float) -> float:
         """Speed the driver would like at ``s_m``: the limit, slower for the curves to come."""
-        ahead = max(abs(float(self._line.curvature_at(s_m + x))) for x in (0.0, 15.0, 35.0, 60.0))
+        ahead = max(abs(self._line.curvature_scalar(s_m + x)) for x in (0.0, 15.0, 35.0, 60.0))
         return min(self._road.speed_limit_mps * self._pace, math.sqrt(self._who.lateral_mps2 / max(ahead, 1e-5)))
 
     def controls(self, now: Situation, dt_s: float) -> Controls:
@@ -113,7 +113,7 @@ class Driver:
 
     def _curvature(self, now: Situation, target_d_m: float, dt_s: float) -> float:
         reach = (5.0 + 0.75 * now.speed_mps) / self._who.firmness
-        road = float(self._line.curvature_at(now.s_m + 0.6 * now.speed_mps * dt_s))
+        road = self._line.curvature_scalar(now.s_m + 0.6 * now.speed_mps * dt_s)
         follow = road / max(0.2, 1 - road * now.d_m)
         error = max(-3.0, min(3.0, target_d_m - now.d_m))
         steer = follow + error / reach**2 - 2.0 * math.sin(now.heading_error_rad) / reach

@@ -4,7 +4,7 @@ Every ground pixel is projected into road coordinates (s, d) and its footprint o
 each material comes from prefix sums over d (solid lines) and s (dashes) and needs no supersampling: lines thin out
 towards the horizon instead of flickering. Grain comes from an atlas filtered for the same footprint.
 
-Shapes: G = (rows below the horizon, W) ground pixels; M materials of ``road``.
+Shapes: G = (rows below the horizon, W) ground pixels; M materials of ``road``, U of them used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class Ground:
         rng = stream(seed, "ground", road.kind)
         self._line, self._road, self._light = centreline, road, light
         table = road.cover_table(light.snow)
-        self._cover = table.reshape(-1, table.shape[-1])
+        # Only materials that this road has are looked up; dashes come last.
+        self._used = np.flatnonzero(table[:, -1].any(0)).tolist()
+        self._dashes = sum(m >= road_module.DASH_WHITE for m in self._used)
+        self._cover = np.ascontiguousarray(table.reshape(-1, table.shape[-1])[:, self._used])
         self._row_length = table.shape[1]
         self._atlas = textures.atlas(int(rng.integers(0, 3)))
         self._broad = textures.broad(int(rng.integers(0, 3)))
@@ -71,6 +74,8 @@ class Ground:
         self._grain = rng.uniform(0.1, 0.16) / 36
         self._hue = colour(0.5, 0.12, -0.1) * _F(rng.uniform(0.4, 1.0) / 128)
         self._extra: tuple[float, NDArray[np.float32]] | None = None
+        #: Share of asphalt and paint of the last picture, kept where a wet road mirrors.
+        self.paved: NDArray[np.float32] | None = None
         self._variants: dict[int, NDArray[np.int32]] = {}
         self._level_cache: tuple[int, NDArray[np.float32]] | None = None
 
@@ -105,13 +110,14 @@ class Ground:
             if attempt < 2:
                 i = np.clip(np.rint(along * _F(1 / STEP_M)) + i, 0, top).astype(np.int32)
         d = (lat - _F(0.5) * lk[i] * along * along).astype(_F)
-        s = i.astype(_F) * _F(STEP_M) + along
+        s = (i.astype(_F) * _F(STEP_M) + along).astype(_F)
         # The pixel's parallelogram: one side across the view (0, -across), one along the ray (x, y) * stretch.
         ax, ay = x * rays.stretch, y * rays.stretch
         across = rays.across_m
         us, vs = across * n, ax * c + ay * n
         ud, vd = across * c, ay * c - ax * n
-        return RoadPixels(s0, s, d, np.sqrt(us * us + vs * vs), np.sqrt(ud * ud + vd * vd))
+        spans = np.sqrt(us * us + vs * vs), np.sqrt(ud * ud + vd * vd)
+        return RoadPixels(s0, rays.spread(s), rays.spread(d), rays.spread(spans[0]), rays.spread(spans[1]))
 
     def _variant_rows(self, at: RoadPixels) -> NDArray[np.int32]:
         """Offset into the cover table of every ground pixel."""
@@ -127,7 +133,7 @@ class Ground:
         return rows[np.clip(index, 0, count - 1)]
 
     def cover(self, at: RoadPixels) -> NDArray[np.float32]:
-        """``(..., M)`` mean cover of every material over every pixel's footprint, dashes included."""
+        """``(..., U)`` mean cover of every used material over every pixel's footprint, dashes included."""
         half = at.span_d_m * _F(0.5 / COVER_STEP_M)
         rows = self._variant_rows(at)
         d = at.d_m
@@ -140,16 +146,27 @@ class Ground:
         cover = np.take(self._cover, high + rows, axis=0)
         cover -= np.take(self._cover, low + rows, axis=0)
         cover *= (_F(1) / (high - low))[..., None]
-        dashed = cover[..., road_module.DASH_WHITE] + cover[..., road_module.DASH_YELLOW]
-        where = np.flatnonzero(dashed.ravel() > 1e-4)
+        if not self._dashes:
+            return cover
+        first = cover.shape[-1] - self._dashes
+        where = np.flatnonzero(cover[..., first:].sum(-1).ravel() > 1e-4)
         if len(where):
             flat = cover.reshape(-1, cover.shape[-1])
-            share = self._dash_share(at, where)[:, None]
             rows_at = flat[where]
-            rows_at[:, road_module.DASH_WHITE :] *= share
-            rows_at[:, : road_module.WHITE] *= 1 - rows_at[:, road_module.DASH_WHITE :].sum(1, keepdims=True)
+            rows_at[:, first:] *= self._dash_share(at, where)[:, None]
+            under = [m < road_module.WHITE for m in self._used]
+            rows_at[:, under] *= 1 - rows_at[:, first:].sum(1, keepdims=True)
             flat[where] = rows_at
         return cover
+
+    def material(self, cover: NDArray[np.float32], material: int) -> NDArray[np.float32] | None:
+        """``(...)`` view of one material's cover, or None where the road has none of it."""
+        return cover[..., self._used.index(material)] if material in self._used else None
+
+    def paved_of(self, cover: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(...)`` how much of every pixel is asphalt or paint."""
+        paint = sum(m >= road_module.WHITE for m in self._used)
+        return cover[..., 0] + cover[..., cover.shape[-1] - paint :].sum(-1)
 
     def _with_extra(self, at: RoadPixels, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Offsets and rows to look up where the further lane is open: beyond its left line, all is moved outwards."""
@@ -185,15 +202,15 @@ class Ground:
 
     def _grain_at(self, at: RoadPixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         rows, columns = textures.ROWS, textures.COLUMNS
-        level = np.log2(np.maximum(at.span_s_m, _F(1e-3)) * _F(1 / textures.FIRST_FOOTPRINT_M))
+        level = _rough_log2(at.span_s_m * _F(1 / textures.FIRST_FOOTPRINT_M))
         level += self._dither(level.shape)
         level = np.clip(level, 0, textures.LEVELS - 1).astype(np.int32)
         offset = at.s0_m % (textures.TEXEL_M * columns)
-        u = np.mod((at.s_m + _F(offset)) * _F(1 / textures.TEXEL_M), _F(columns))
-        v = np.mod(at.d_m * _F(1 / textures.TEXEL_M), _F(rows)) + (level * textures.PITCH_ROWS).astype(_F)
+        u = _wrap((at.s_m + _F(offset)) * _F(1 / textures.TEXEL_M), columns)
+        v = _wrap(at.d_m * _F(1 / textures.TEXEL_M), rows) + (level * textures.PITCH_ROWS).astype(_F)
         grain = cv2.remap(self._atlas, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         offset = at.s0_m % 1024.0
-        bu, bv = np.mod(at.s_m + _F(offset), _F(1024)), np.mod(at.d_m, _F(512))
+        bu, bv = _wrap(at.s_m + _F(offset), 1024), _wrap(at.d_m, 512)
         broad = cv2.remap(self._broad, bu, bv, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(grain, dtype=np.uint8), np.asarray(broad, dtype=np.uint8)
 
@@ -213,19 +230,21 @@ class Ground:
         wide -= _F(128)
         asphalt = fine[..., 0] * _F(self._grain) + wide[..., 0] * _F(0.0022) + _F(1)
         verge = fine[..., 1] * _F(0.0072) + wide[..., 1] * _F(0.0028) + _F(1)
-        grassy = cover[..., road_module.VERGE] * verge
-        wear = np.clip(_F(0.93) + fine[..., 2] * _F(0.006), _F(0.35), _F(1.02))
-        cover[..., road_module.ASPHALT] *= asphalt
-        cover[..., road_module.VERGE] = grassy
-        cover[..., road_module.GRAVEL] *= verge
-        if self._light.snow:
-            cover[..., road_module.SNOW] *= _F(0.94) + _F(0.3) * (asphalt - 1) + _F(0.25) * (verge - 1)
-        cover[..., road_module.PAVING] *= _F(0.6) + _F(0.4) * asphalt
-        cover[..., road_module.WHITE :] *= wear[..., None]
-        rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette).reshape(*cover.shape[:-1], 3)
-        tint = (grassy * wide[..., 2])[..., None] * (self._hue * _F(34))
-        rgb += tint
-        self.paved = cover[..., road_module.ASPHALT] + cover[..., road_module.WHITE :].sum(-1)
+        wear = np.clip(fine[..., 2] * _F(0.006) + _F(0.93), _F(0.35), _F(1.02))
+        grain = {
+            road_module.ASPHALT: asphalt,
+            road_module.VERGE: verge,
+            road_module.GRAVEL: verge,
+            road_module.PAVING: asphalt * _F(0.4) + _F(0.6),
+            road_module.SNOW: asphalt * _F(0.3) + verge * _F(0.25) + _F(0.39),
+        }
+        for column, material in enumerate(self._used):
+            cover[..., column] *= grain.get(material, wear)
+        rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette[self._used]).reshape(*cover.shape[:-1], 3)
+        grassy = self.material(cover, road_module.VERGE)
+        if grassy is not None:
+            rgb += (grassy * wide[..., 2])[..., None] * (self._hue * _F(34))
+        self.paved = self.paved_of(cover) if self._light.wet > 0.5 else None
         return rgb
 
     def lamp_light(self, at: RoadPixels) -> NDArray[np.float32]:
@@ -238,3 +257,13 @@ class Ground:
             dd = at.d_m - _F(side * (self._road.paved_m - 1.1))
             total += np.exp(-(ds * ds) * _F(1 / 90.0) - dd * dd * _F(1 / 30.0))
         return total
+
+
+def _wrap(values: NDArray[np.float32], period: int) -> NDArray[np.float32]:
+    """``values`` modulo ``period``; several times faster than ``np.mod``."""
+    return values - np.floor(values * _F(1 / period)) * _F(period)
+
+
+def _rough_log2(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Base-2 logarithm of positive values to within 0.09, read off the bits of the numbers."""
+    return values.astype(_F).view(np.int32) * _F(2.0**-23) - _F(127)

@@ -233,13 +233,36 @@ class Driver(_OnRoad, _behavior.IDMVehicle):
         slip = math.asin(max(-0.7, min(0.7, self.LENGTH / 2 / speed * self.KP_HEADING * 0.6 * error)))
         return max(-0.9, min(0.9, math.atan(2 * math.tan(slip))))
 
+    def acceleration(self, ego_vehicle: Any, front_vehicle: Any = None, rear_vehicle: Any = None) -> float:
+        """highway-env's IDM in plain numbers, which is several times faster than numpy on scalars."""
+        if not ego_vehicle:
+            return 0.0
+        speed = max(ego_vehicle.speed, 0.0)
+        result = self.COMFORT_ACC_MAX * (1 - (speed / ego_vehicle.target_speed) ** self.DELTA)
+        if front_vehicle:
+            distance = ego_vehicle.lane_distance_to(front_vehicle)
+            closing = speed - front_vehicle.speed * math.cos(front_vehicle.heading - ego_vehicle.heading)
+            comfort = 2 * math.sqrt(-self.COMFORT_ACC_MAX * self.COMFORT_ACC_MIN)
+            gap = self.DISTANCE_WANTED + speed * self.TIME_WANTED + speed * closing / comfort
+            result -= self.COMFORT_ACC_MAX * (gap / (distance if abs(distance) > 0.01 else 0.01)) ** 2
+        return result
+
     def step(self, dt: float) -> None:
-        """Move, never backwards, and round the state, so that it is the same on every machine."""
-        super().step(dt)
-        self.position = np.round(self.position, 6)
-        self.heading = round((float(self.heading) + math.pi) % (2 * math.pi) - math.pi, 6)
-        self.speed = round(max(float(self.speed), 0.0), 6)
-        self.timer = round(float(self.timer), 6)
+        """highway-env's bicycle, never backwards, its state rounded so that it is the same on every machine."""
+        self.timer = round(self.timer + dt, 6)
+        self.clip_actions()
+        slip = math.atan(0.5 * math.tan(self.action["steering"]))
+        course = self.heading + slip
+        x = float(self.position[0]) + self.speed * math.cos(course) * dt
+        y = float(self.position[1]) + self.speed * math.sin(course) * dt
+        if self.impact is not None:
+            x, y = x + float(self.impact[0]), y + float(self.impact[1])
+            self.crashed, self.impact = True, None
+        self.position = np.array([round(x, 6), round(y, 6)])
+        turned = self.heading + self.speed * math.sin(slip) / (self.LENGTH / 2) * dt
+        self.heading = round((turned + math.pi) % (2 * math.pi) - math.pi, 6)
+        self.speed = round(max(float(self.speed + self.action["acceleration"] * dt), 0.0), 6)
+        self.on_state_update()
         if self.crashed:
             self.rest_s = round(self.rest_s + dt, 6)
             if self.rest_s > 4.0:

@@ -45,12 +45,13 @@ class Renderer:
         height, width = self.camera.height_px, self.camera.width_px
         image = np.zeros((height, width, 3), np.uint8)
         rays = self.view.rays(shot.attitude)
-        mixed = int((rays.cover < 1).any(1).sum())
+        mixed = rays.mixed_rows
         self._sky.draw(rays, float(shot.pose[2]), image, min(height, rays.row0 + mixed))
         if rays.row0 < height:
             self._draw_ground(shot, rays, mixed, image)
         scale = self.painter.scale
-        canvas = np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
+        fine = (width * scale, height * scale)
+        canvas = np.asarray(cv2.resize(image, fine, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         drawables = [self.painter.project(self.scene.standing(shot), shot.pose, shot.attitude)]
         moving = self.scene.moving(shot)
         if moving is not None:
@@ -74,28 +75,29 @@ class Renderer:
             gain = gain + (light.street * ground.lamp_light(at))[..., None] * colour(1.0, 0.84, 0.56)
         if light.headlight:
             down = np.full_like(rays.x_m, self.camera.height_m - 0.6)
-            gain = gain + (headlight_beam(-rays.y_m, rays.x_m, down) * _F(1.25 * light.headlight))[..., None]
+            beam = headlight_beam(-rays.y_m, rays.x_m, down) * _F(1.25 * light.headlight)
+            gain = gain + rays.spread(beam)[..., None]
         rgb *= gain
         if light.headlight > 0.4:
             rgb = _F(236) * np.tanh(rgb * _F(1 / 236))
-        if light.wet > 0.5:
+        if ground.paved is not None:
             # A wet road mirrors the sky the more, the flatter one looks at it.
-            flat = np.clip(1 - _F(self.camera.height_m) / rays.distance_m, 0, 1) ** 9
+            flat = rays.spread(np.clip(1 - _F(self.camera.height_m) / rays.distance_m, 0, 1) ** 9)
             rgb += (light.horizon * _F(0.9) - rgb) * (flat * ground.paved * _F(0.5 * light.wet))[..., None]
-        clear = np.exp(rays.distance_m * _F(-1 / light.haze_m))
+        clear = rays.spread(np.exp(rays.distance_m * _F(-1 / light.haze_m)))
         rgb -= light.haze
         rgb *= clear[..., None]
         rgb += light.haze
-        np.clip(rgb, 0, 255, out=rgb)
         if light.headlight and light.haze_m < 260:
             # Fog throws one's own headlights back.
-            veil = np.exp(-((rays.y_m / (rays.x_m + 4)) ** 2) * _F(9.0)) * (1 - clear)
+            veil = rays.spread(np.exp(-((rays.y_m / (rays.x_m + 4)) ** 2) * _F(9.0))) * (1 - clear)
             rgb += (veil * _F(60 * light.headlight))[..., None]
-        if light.wet > 0.5 and light.time_of_day != "day":
+        if ground.paved is not None and light.time_of_day != "day":
             self._air.streaks(rgb, ground.paved, rays.row0, reflections(self.view, light, shot, near.lamps))
+        np.clip(rgb, 0, 255, out=rgb)
         below = image[rays.row0 :]
         if mixed:
-            cover = rays.cover[:mixed, :, None]
+            cover = rays.ground[:mixed, :, None]
             rgb[:mixed] = rgb[:mixed] * cover + below[:mixed] * (1 - cover)
         below[:] = rgb
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,6 +127,11 @@ class Road:
         s = np.asarray(s_m, dtype=np.float64)
         if not self.has_extra:
             return np.zeros_like(s)
+        if s.ndim == 0:
+            length = _extra_length_m(self.seed, math.floor(float(s) / EXTRA_CELL_M))
+            along = float(s) % EXTRA_CELL_M - 100.0
+            closing = (OPENING_M + length + CLOSING_M - along) / CLOSING_M
+            return np.array(min(max(min(along / OPENING_M, closing), 0.0), 1.0) if length else 0.0)
         cell = np.floor(s / EXTRA_CELL_M).astype(np.int64)
         cells = np.unique(cell)
         lengths = np.array([_extra_length_m(self.seed, int(c)) for c in cells])

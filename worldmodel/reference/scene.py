@@ -107,7 +107,12 @@ class Scene:
         """Faces of scenery."""
         faces = self.near(shot.s_m).faces
         depth = self.view.to_camera(faces.centre, shot.pose, shot.attitude)[:, 2]
-        index = np.flatnonzero(((depth > -faces.radius_m) & (depth < END_M))[faces.owner])
+        eye = np.array([shot.pose[0], shot.pose[1], self.view.camera.height_m])
+        facing = ((eye - faces.corners[:, 0]) * faces.normal).sum(1) > 0
+        # Details of things far away would be dropped by the painter anyhow: it wants 1.6 fine pixels.
+        reach = np.maximum(depth - 2 * faces.radius_m, 0.5) / (2 * self.view.camera.fx_px)
+        large = (faces.detail_m == 0) | (faces.detail_m > reach[faces.owner])
+        index = np.flatnonzero(((depth > -faces.radius_m) & (depth < END_M))[faces.owner] & facing & large)
         owner = faces.owner[index]
         fade = np.clip((depth - (END_M - FADE_M)) / FADE_M, 0, 1).astype(_F)
         return Batch(

@@ -58,11 +58,11 @@ class Sensor:
         u, v = np.meshgrid(np.arange(camera.width_px, dtype=_F), np.arange(camera.height_px, dtype=_F))
         du = np.full_like(u, camera.fx_px * shot.yaw_rate_radps)
         dv = np.zeros_like(v)
-        forward = np.maximum(rays.x_m, _F(1.0))
+        forward, left = np.maximum(rays.spread(rays.x_m), _F(1.0)), rays.spread(rays.y_m)
         # Ground velocity in ego axes, then through the pinhole: u ~ -f y / x, v ~ f h / x.
-        vx = _F(-shot.speed_mps) + _F(shot.yaw_rate_radps) * rays.y_m
-        vy = _F(-shot.yaw_rate_radps) * rays.x_m
-        du[rays.row0 :] = _F(camera.fx_px) * (rays.y_m * vx / forward - vy) / forward
+        vx = _F(-shot.speed_mps) + _F(shot.yaw_rate_radps) * left
+        vy = _F(-shot.yaw_rate_radps) * forward
+        du[rays.row0 :] = _F(camera.fx_px) * (left * vx / forward - vy) / forward
         dv[rays.row0 :] = _F(-camera.fy_px * camera.height_m) * vx / (forward * forward)
         total = image.astype(_F)
         for share in (-0.33, 0.33):

@@ -57,16 +57,18 @@ class Shadows:
                 cast += self._plants(plant_xy, plant_height_m)
             cast += [self._hull(plan, height) for plan, height in zip(box_xy, box_height_m)]
             cast += [self._hull(v.footprint, SIZES_M[v.kind][2]) for v in seen]
-        for grow in (0.3, 0.05, -0.25):
-            for v in seen:
-                length, width, _ = SIZES_M[v.kind]
-                under.append(rectangle(v.x_m, v.y_m, v.heading_rad, length + grow, max(0.3, width + grow)))
-        tones = [self._cast] * len(cast) + [tone for tone in self._under for _ in seen]
+        for v in seen:
+            length, width, _ = SIZES_M[v.kind]
+            plan = rectangle(v.x_m, v.y_m, v.heading_rad, length, width)
+            middle = plan.mean(0)
+            # Growing a rectangle is scaling it; seen from above a hand's breadth of error in a blurred edge is nothing.
+            under += [middle + (plan - middle) * (1 + grow / (0.5 * (length + width))) for grow in (0.3, 0.05, -0.25)]
+        tones = [self._cast] * len(cast) + list(self._under) * len(seen)
         if not tones:
             return None
         for points, tone in zip(self._project(cast + under, pose, attitude, row0, mask.shape), tones):
             if points is not None:
-                cv2.fillConvexPoly(mask, points, tone, cv2.LINE_AA, _SHIFT)
+                cv2.fillConvexPoly(mask, points, tone, cv2.LINE_8, _SHIFT)
         return np.asarray(cv2.blur(mask, (3, 3)), dtype=np.float32) * np.float32(1 / 255)
 
     def _plants(self, xy: FloatArray, height_m: FloatArray) -> list[FloatArray]:

@@ -26,6 +26,7 @@ class Faces:
         colour: ``(F, 3)`` lit by sun and sky; far_colour: what a detail fades to when it gets too small to draw.
         glow: ``(F,)`` 1 where the face shines by itself.
         detail_m: ``(F,)`` size of a detail; 0 for faces that are always drawn.
+        normal: ``(F, 3)`` pointing out of the front.
         owner: ``(F,)`` index of the object each face belongs to.
         centre: ``(O, 3)`` of the objects; radius_m ``(O,)``.
     """
@@ -35,6 +36,7 @@ class Faces:
     far_colour: NDArray[np.float32]
     glow: NDArray[np.float32]
     detail_m: NDArray[np.float32]
+    normal: NDArray[np.float64]
     owner: NDArray[np.int64]
     centre: NDArray[np.float64]
     radius_m: NDArray[np.float64]
@@ -135,6 +137,7 @@ class Builder:
             far_colour=lit[:, 1],
             glow=glow,
             detail_m=np.array([r[4] for r in rows], np.float32),
+            normal=normal,
             owner=np.array([r[6] for r in rows], np.int64),
             centre=np.array(self._centres).reshape(o, 3),
             radius_m=np.array(self._radii, dtype=np.float64),

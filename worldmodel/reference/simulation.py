@@ -144,7 +144,7 @@ class Simulation:
         speed = float(motion.speed_mps)
         before, ego.pose = ego.pose, advance(ego.pose, motion, dt)
         self.line.reach(ego.s_m)
-        s, d = self.line.project(ego.pose[0], ego.pose[1])
+        s, d = self.line.track(float(ego.pose[0]), float(ego.pose[1]), ego.s_m)
         if self.traffic is not None and self._events is not None:
             self.traffic.step(before, ego.pose, float(s), speed, dt)
             self._events.step()
@@ -216,7 +216,7 @@ class Simulation:
         return {
             "lane_offset_m": ego.d_m - road.lane_centre_m(lane),
             "heading_error_rad": self._heading_error(),
-            "curvature_ahead_1pm": float(self.line.curvature_at(ego.s_m + CURVATURE_AHEAD_M)),
+            "curvature_ahead_1pm": self.line.curvature_scalar(ego.s_m + CURVATURE_AHEAD_M),
             "off_road": bool(road.is_off(ego.d_m, ego.s_m)),
             "collision": self.collision,
             "gap_m": no_gap(now.gap_m),
