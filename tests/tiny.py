@@ -13,9 +13,7 @@ TOKENIZER = TokenizerConfig(
     encoder_depth=1, decoder_depth=1,
 )  # fmt: skip
 DYNAMICS = DynamicsConfig(
-    transformer=TransformerConfig(
-        width=32, depth=4, heads=2, kv_heads=1, feed_forward=48, time_every=2, window=WINDOW
-    ),
+    transformer=TransformerConfig(width=32, depth=4, heads=2, kv_heads=1, feed_forward=48, time_every=2, window=WINDOW),
     registers=1,
 )
 

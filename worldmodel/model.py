@@ -7,6 +7,7 @@ of its content; dynamics names the hash of the tokenizer it needs, and anything 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import importlib.util
 import json
@@ -204,14 +205,20 @@ def _load_component(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
-    """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples."""
+    """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples.
+
+    Raises:
+        ValueError: a setting the dataclass does not have, with the nearest one it has.
+    """
     hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"{cls.__name__}: no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     arguments = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in values:
-            continue
-        value = values[field.name]
-        if dataclasses.is_dataclass(hints[field.name]):
-            value = config_from(typing.cast("type[Any]", hints[field.name]), value)
-        arguments[field.name] = tuple(value) if isinstance(value, list) else value
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            value = config_from(typing.cast("type[Any]", hints[name]), value)
+        arguments[name] = tuple(value) if isinstance(value, list) else value
     return cls(**arguments)

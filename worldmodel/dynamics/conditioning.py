@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from worldmodel.nn.shapes import Float, Int
 from worldmodel.types import VOCABULARY
 
 #: displacement_m, turn_rad, dt_s, camera_height_m

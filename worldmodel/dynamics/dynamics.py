@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worldmodel.dynamics.conditioning import MotionEmbedding, SignalEmbedding, TagEmbedding
 from worldmodel.nn.groups import TokenGroups
 from worldmodel.nn.ring import Ring
+from worldmodel.nn.shapes import Float, Int
 from worldmodel.nn.transformer import Transformer, TransformerConfig
 
 

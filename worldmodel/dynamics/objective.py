@@ -16,10 +16,10 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.nn.shapes import Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.nn.ring import Ring
+from worldmodel.nn.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,13 +7,13 @@ Legend: see the package docstring.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.nn.norm import RMSNorm
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.rotary import rotary_angles, rotate
+from worldmodel.nn.shapes import Bool, Float
 
 
 class Attention(nn.Module):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from worldmodel.nn.shapes import Float
 
 
 class TokenGroups(nn.Module):

@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from worldmodel.nn.shapes import Bool, Float, Int
 
 
 @dataclasses.dataclass

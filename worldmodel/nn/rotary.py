@@ -6,8 +6,9 @@ Legend: P positions (any leading shape), K head width, F = K / 2 frequencies.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
+
+from worldmodel.nn.shapes import Float
 
 
 def rotary_angles(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.nn.attention import SpaceAttention, TimeAttention
 from worldmodel.nn.norm import RMSNorm
 from worldmodel.nn.ring import Ring
+from worldmodel.nn.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

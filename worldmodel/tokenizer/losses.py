@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
+
+from worldmodel.nn.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel.nn.shapes import Float
 from worldmodel.nn.transformer import Transformer, TransformerConfig
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,16 @@ def build_corpus(
     missing = [name for name in names if not (folder / f"{name}.npz").is_file()]
     if missing:
         jobs = [(folder, name, make) for name in missing]
-        workers = processes or os.cpu_count() or 1
-        # Spawned, not forked: the parent may hold threads of torch or OpenCV.
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
-            for _ in tqdm(pool.imap_unordered(_make_one, jobs), total=len(jobs), desc=what, disable=not progress):
-                pass
+        workers = min(processes or os.cpu_count() or 1, len(jobs))
+        for _ in tqdm(_in_workers(jobs, workers), total=len(jobs), desc=what, disable=not progress):
+            pass
     return [read_stretch(folder, name, in_memory=in_memory) for name in names]
+
+
+def _in_workers(jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> Iterator[None]:
+    """Do the jobs in processes that are spawned, not forked: the parent may hold threads of torch or OpenCV."""
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make_one, jobs)
 
 
 def _make_one(job: tuple[Path, str, Maker]) -> None:
