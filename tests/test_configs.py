@@ -2,15 +2,13 @@
 
 import importlib
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from worldmodel.cli import MODES, PLAIN_KEYS
+from worldmodel.cli import MODES, PLAIN_KEYS, rollout_main, train_main
 from worldmodel.config import build, compose
 from worldmodel.simulation.documents import CONF_DIR
 
@@ -75,16 +73,12 @@ def test_plain_keys_are_never_config_groups():
     assert NEVER_GROUPS - {"seed"} <= PLAIN_KEYS
 
 
-def run(*arguments, door="rollout.py"):
-    command = [sys.executable, str(ROOT / door), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-def test_help_is_ours():
-    result = run("--help")
-    assert result.returncode == 0
-    assert result.stdout.startswith("Drive in a learned world.")
-    assert "Powered by Hydra" not in result.stdout
+def test_help_is_ours(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        rollout_main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("Drive in a learned world.")
+    assert "Powered by Hydra" not in shown
 
 
 @pytest.mark.parametrize(
@@ -100,19 +94,34 @@ def test_help_is_ours():
         (["model=no/such/model,here=1"], "error: model 'no/such/model,here=1': no directory"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, message):
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert result.stderr.startswith(message)
-    assert result.stderr.count("\n") == 1
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        rollout_main(arguments)
+    assert stopped.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(message)
+    assert shown.count("\n") == 1
 
 
-def test_train_names_the_nearest_key_and_experiment():
-    result = run("dynamics_stage.stps=3", door="train.py")
-    assert (result.returncode, result.stderr) == (
-        2,
-        "error: dynamics_stage.stps: no such key; did you mean 'dynamics_stage.steps'?\n",
-    )
-    result = run("experiment=nano", door="train.py")
-    assert result.returncode == 2
-    assert result.stderr == f"error: experiment=nano: no such experiment; there are {', '.join(EXPERIMENTS)}\n"
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("dynamics_stage.stps=3", "dynamics_stage.stps: no such key; did you mean 'dynamics_stage.steps'?"),
+        ("experiment=nano", f"experiment=nano: no such experiment; there are {', '.join(EXPERIMENTS)}"),
+        ("seed=x", "seed: expected a whole number, got 'x'"),
+    ],
+)
+def test_train_names_the_nearest_key_and_experiment(argument, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train_main([argument])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_help_of_train_says_what_every_key_means(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        train_main(["--help"])
+    shown = capsys.readouterr().out
+    assert "python train.py experiment=smoke" in shown
+    assert re.search(r"^ +dynamics_stage\.steps=\d+ +optimizer steps", shown, re.M)
+    assert re.search(r"^ +dynamics\.transformer\.window=\d+ +\w", shown, re.M)

@@ -7,12 +7,13 @@ instead. Each mode of ``rollout.py`` is a file in ``conf/rollout/mode`` with the
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NoReturn
 
 import hydra
@@ -74,10 +75,8 @@ def _train(node: DictConfig) -> None:
 
 
 def _main(root: Literal["train", "rollout"], task: Callable[[Any], None], arguments: Sequence[str] | None) -> None:
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises what went wrong, and the line about it is ours
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def job(node: DictConfig) -> None:
         # Caught here, because hydra prints about every exception that leaves a job.
@@ -88,12 +87,13 @@ def _main(root: Literal["train", "rollout"], task: Callable[[Any], None], argume
                 raise
             _fail(str(error), 2)
 
-    sys.argv[1:] = arguments if {"-m", "--multirun"} & set(arguments) else [_as_typed(item) for item in arguments]
-    flags = {at for at, item in enumerate(arguments) if item.startswith("-")}
-    values = {at + 1 for at in flags if arguments[at] in _FLAGS_WITH_VALUE}
-    overrides = [item for at, item in enumerate(sys.argv[1:]) if at not in flags | values]
+    # A sweep's values are hydra's to read; anything else is as the user typed it.
+    handed_on = typed if {"-m", "--multirun"} & set(typed) else [_as_typed(item) for item in typed]
+    flags = {at for at, item in enumerate(typed) if item.startswith("-")}
+    flags |= {at + 1 for at in flags if typed[at] in _FLAGS_WITH_VALUE}
+    overrides = [item for at, item in enumerate(handed_on) if at not in flags]
     try:
-        with one_line_errors(root, overrides):
+        with _as_hydra_needs_it(handed_on), one_line_errors(root, overrides):
             hydra.main(str(CONF_DIR / root), "config", version_base=HYDRA_VERSION_BASE)(job)()
     except ValueError as error:
         if with_traceback:
@@ -101,6 +101,22 @@ def _main(root: Literal["train", "rollout"], task: Callable[[Any], None], argume
         _fail(str(error), 2)
     except KeyboardInterrupt as error:
         _fail(str(error) or "interrupted", 130)
+
+
+@contextlib.contextmanager
+def _as_hydra_needs_it(arguments: list[str]) -> Iterator[None]:
+    """Arguments in ``sys.argv``, errors raised instead of printed, and SIGTERM as orderly an end as Ctrl-C."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = [argv[0], *arguments], "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full_error is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
 def _as_typed(argument: str) -> str:
