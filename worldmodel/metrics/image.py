@@ -68,7 +68,7 @@ def ssim(image: FrameArray, other: FrameArray, mask: Mask | None = None) -> Floa
     chosen = whole.astype(bool) if whole.any() else chosen
 
     def one(a: FrameArray, b: FrameArray) -> float:
-        x, y = a @ _LUMA, b @ _LUMA
+        x, y = _luma(a), _luma(b)
         mean_x, mean_y = _window(x), _window(y)
         var_x, var_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2
         covariance = _window(x * y) - mean_x * mean_y
@@ -92,7 +92,7 @@ def sharpness(image: FrameArray, mask: Mask | None = None) -> FloatArray:
     chosen = inner if inner.any() else chosen
 
     def one(a: FrameArray) -> float:
-        down, right = np.gradient(a @ _LUMA)
+        down, right = np.gradient(_luma(a))
         return float(np.hypot(down, right)[chosen].mean())
 
     return _each(one, image)
@@ -105,7 +105,7 @@ def contrast(image: FrameArray, mask: Mask | None = None) -> FloatArray:
         ValueError: not images ``(..., H, W, 3)``, or a mask that is empty or of another size.
     """
     chosen = _mask(image, mask)
-    return _each(lambda a: np.std(a[chosen] @ _LUMA), image)
+    return _each(lambda a: np.std(_luma(a)[chosen]), image)
 
 
 def colour_statistics(image: FrameArray, mask: Mask | None = None) -> ColourStatistics:
@@ -134,6 +134,10 @@ def _each(function, *images: FrameArray) -> FloatArray:
     flat = [image.reshape(-1, *image.shape[-3:]) for image in images]
     values = np.array([function(*group) for group in zip(*flat)], dtype=np.float64)
     return values.reshape(*leading, *values.shape[1:])
+
+
+def _luma(image: FrameArray) -> FloatArray:
+    return np.asarray(image.astype(np.float64) @ _LUMA, dtype=np.float64)
 
 
 def _window(values: FloatArray) -> FloatArray:

@@ -1,8 +1,9 @@
 """How far one path strays from another: average and final displacement. Pure functions; nothing of worlds or motion.
 
-Displacement errors as in Pellegrini et al., "You'll Never Walk Alone" (ICCV 2009), and every trajectory benchmark since.
+Displacement errors as in Pellegrini et al., "You'll Never Walk Alone" (ICCV 2009), and every trajectory benchmark
+since.
 
-Shapes: ``...`` any leading shape of drives; T moments; C at least the two coordinates x_m, y_m (more are not looked at).
+Shapes: ``...`` any leading shape of drives; T moments; C at least x_m and y_m (more are not looked at).
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _refine(camera: Camera, before: Image, after: Image, shift_m: float, turn_ra
         normal = (jacobian * weight[:, None]).T @ jacobian + np.diag(_PRIOR) + 1e-9 * np.eye(4)
         slope = (jacobian * weight[:, None]).T @ residual + _PRIOR * unknowns
         change = np.clip(np.linalg.solve(normal, slope), -0.15, 0.15)
-        unknowns = unknowns - change
+        unknowns -= change
         residual = unlike(unknowns)
         if np.abs(change[0]) < 2e-3:
             break

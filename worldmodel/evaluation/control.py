@@ -1,0 +1,61 @@
+"""True video to set beside a drive: what the same instruments say of the reference world, the floor of every score.
+
+Two kinds: the reference world driven by the very motion a drive was told (it may leave the road, as no driver looks),
+and a drive of the reference world's own driver under another seed. Knows nothing of learned worlds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldmodel.reference.drive import render_drive
+from worldmodel.reference.options import draw_options
+from worldmodel.reference.world import World
+from worldmodel.types import Camera, Drive, EgoMotion, FloatArray, Tags
+
+#: Seeds of controls begin here, far from those that training sets count up from zero.
+_FIRST_SEED = 7_000_000_000
+
+
+def own_drive(camera: Camera, n_frames: int, *, dt_s: float = 0.1, seed: int = 0, tags: Tags | None = None) -> Drive:
+    """A drive of the reference world by its own good driver, of the road and light of ``tags`` (a clear day if none).
+
+    Raises:
+        ValueError: a camera without height, or no frames.
+    """
+    names = {"weather": "clear", "time_of_day": "day", "road_kind": "country"}
+    if tags is not None:
+        names |= {name: tag for name, tag in tags.names().items() if name in names and tag != "unknown"}
+    options = draw_options(_FIRST_SEED + seed, **names, ego="good", events=(), sensor=False)
+    drive = render_drive(options, n_frames, camera=camera, dt_s=dt_s)
+    return Drive(list(drive.frames), drive.t_s, drive.motion, None, {}, drive.tags, camera, {"world": "reference"})
+
+
+def same_motion(camera: Camera, told: EgoMotion, t_s: FloatArray, *, seed: int = 0) -> Drive:
+    """The reference world on a clear day in the country, moved by ``told`` ``(T,)`` from frame to frame.
+
+    An unknown step moves as the one before it.
+
+    Raises:
+        ValueError: a camera without height, or no motion at all.
+    """
+    if not len(t_s) or told.shape != t_s.shape:
+        raise ValueError(f"told: expected shape {t_s.shape} and at least one row, got {told.shape}")
+    dt_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 0.1
+    moved = np.stack([told.speed_mps, told.yaw_rate_radps], axis=1)
+    moved[-1] = np.nan
+    for step in range(len(moved) - 1):
+        if not np.isfinite(moved[step]).all():
+            moved[step] = moved[step - 1] if step else 0.0
+    tags = Tags.named(weather="clear", time_of_day="day", road_kind="country", traffic="none", event="none")
+    world = World(camera=camera, dt_s=dt_s)
+    frames = [world.start(tags, seed=_FIRST_SEED + seed)[0]]
+    for speed, yaw in moved[:-1]:
+        frame = world.step(EgoMotion(speed, yaw))
+        assert frame is not None
+        frames.append(frame[0])
+    count = len(frames)
+    motion = EgoMotion(moved[:, 0], moved[:, 1])
+    times = dt_s * np.arange(count, dtype=np.float64)
+    codes = np.repeat(tags.codes[None], count, axis=0)
+    return Drive(frames, times, motion, None, {}, Tags(codes), camera, {"world": "reference"})
