@@ -58,7 +58,7 @@ def test_default_context_is_the_reference_world(drive, make_fake_world):
     assert about["start"]["context"] == "reference"
     clip = reference_clip(0, 5, make_fake_world().camera)
     assert clip.frames.shape == (5, 32, 64, 3)
-    usual = {"weather": "clear", "time_of_day": "day", "road_kind": "country"}
+    usual = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none"}
     assert usual.items() <= load_drive(folder).tags[0].names().items()
     night = reference_clip(0, 2, make_fake_world().camera, tags=parse_tags("time_of_day=night"))
     assert night.frames.mean() < clip.frames.mean() / 2

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.geometry.camera import canonical_camera
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import options_from_tags
-from worldmodel.simulation.footage import Footage, open_episode, open_recording
+from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
 from worldmodel.types import Camera, Clip, EgoMotion, Tags
 
 #: A reference context shows this unless tags say otherwise: what every model has seen most of.
-USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country"}
+USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,10 @@ def reference_clip(seed: int, length: int, camera: Camera, *, dt_s: float = 0.1,
     tags = Tags.unknown() if tags is None else tags
     wanted = USUAL | {channel: name for channel, name in tags.names().items() if name != "unknown"}
     options = dataclasses.replace(options_from_tags(Tags.named(**wanted), seed), ego="good", events=())
-    return render_drive(options, length, camera=camera, dt_s=dt_s).clip()
+    # Small pictures are averaged down from large ones, as those a model of that size is trained on.
+    scale = max(1, 128 // camera.height_px)
+    large = canonical_camera(camera.height_px * scale, camera.width_px * scale, height_m=camera.height_m)
+    return resized(render_drive(options, length, camera=large, dt_s=dt_s).clip(), camera)
 
 
 def _from_footage(footage: Footage, config: StartConfig, dt_s: float, batch: int) -> Start:
