@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worldmodel.metrics.image import contrast, sharpness
 from worldmodel.perception.lanes import LaneFit, fit_lanes
-from worldmodel.perception.plane import GroundMotion, read_ground_motion, read_yaw_rate
+from worldmodel.perception.plane import GroundMotion, read_motion
 from worldmodel.types import Drive, EgoMotion, FloatArray, FrameArray
 
 _STRETCH = 100
@@ -48,22 +48,20 @@ def read_drive(drive: Drive, *, progress: Callable[[int, int], None] | None = No
             increase.
     """
     count = len(drive)
-    yaw, ground, lanes, looks = [], [], [], []
+    ground, lanes, looks = [], [], []
     for start in range(0, count, _STRETCH):
         # One frame more than is kept, so that the step between two stretches is read too.
         stop = min(start + _STRETCH, count)
         frames, t_s = _frames(drive, start, min(stop + 1, count)), drive.t_s[start : min(stop + 1, count)]
-        turning = read_yaw_rate(frames, t_s, drive.camera)
         kept = slice(0, stop - start)
-        yaw.append(turning[kept])
-        ground.append(_part(read_ground_motion(frames, t_s, drive.camera, turning), kept))
+        ground.append(_part(read_motion(frames, t_s, drive.camera), kept))
         lanes.append(fit_lanes(frames[kept], drive.camera))
         looks.append((sharpness(frames[kept]), contrast(frames[kept])))
         if progress is not None:
             progress(stop, count)
     whole, markings = _joined(GroundMotion, ground), _joined(LaneFit, lanes)
     return DriveReading(
-        EgoMotion(whole.speed_mps, np.concatenate(yaw)),
+        EgoMotion(whole.speed_mps, whole.yaw_rate_radps),
         whole.match,
         markings,
         np.concatenate([look[0] for look in looks]),
