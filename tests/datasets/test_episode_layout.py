@@ -110,6 +110,7 @@ def test_episodes_point_at_their_rows_and_files(small_set, info):
             )
         start += episode["length"]
     assert start == info["total_frames"]
+    assert set(table["camera_height_m"].to_pylist()) == {1.2}
     assert len(table) == info["total_episodes"]
 
 
