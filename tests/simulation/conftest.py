@@ -22,7 +22,7 @@ class FakeWorld:
         self.state = np.zeros((len(contexts), 2))
         self.seeds = np.arange(len(contexts)) + seed
         self.age = np.zeros(len(contexts), dtype=int)
-        self.moved = []
+        self.moved, self.told = [], []
         return self._frames()
 
     def step(self, motion, *, tags=None, decode=True):
@@ -31,6 +31,7 @@ class FakeWorld:
         self.state[:, 1] += np.nan_to_num(np.broadcast_to(motion.yaw_rate_radps, (rows,))) * self.dt_s
         self.age += 1
         self.moved.append(motion)
+        self.told.append(tags)
         return self._frames() if decode else None
 
     def snapshot(self):

@@ -20,9 +20,13 @@ TAGS = "weather=rain,time_of_day=night"
 
 @pytest.fixture
 def drive(tmp_path, make_fake_world):
-    def make(**options):
+    def make(heard=None, **options):
         options = {"out": str(tmp_path / "drive"), "context": TAGS, "length_s": 3.0} | options
-        return make_drive(DriveConfig(**options), make_fake_world(), {"world": "fake"})
+        world = make_fake_world()
+        folder = make_drive(DriveConfig(**options), world, {"world": "fake"})
+        if heard is not None:
+            heard.extend(world.told)
+        return folder
 
     return make
 
@@ -62,6 +66,15 @@ def test_default_context_is_the_reference_world(drive, make_fake_world):
     assert usual.items() <= load_drive(folder).tags[0].names().items()
     night = reference_clip(0, 2, make_fake_world().camera, tags=parse_tags("time_of_day=night"))
     assert night.frames.mean() < clip.frames.mean() / 2
+
+
+def test_tags_change_what_they_name_and_leave_the_rest(drive):
+    told = []
+    folder = drive(tags="weather=snow", length_s=0.3, heard=told)
+    names = load_drive(folder).tags[2].names()
+    assert (names["weather"], names["time_of_day"]) == ("snow", "night")
+    assert [tags.shape for tags in told] == [(1,)] * 3
+    assert told[0][0].names()["time_of_day"] == "night"
 
 
 def test_mirror_and_gain_reach_the_motion(drive):
@@ -141,6 +154,7 @@ MEASURED = """
     class Forgetful(FakeWorld):
         def step(self, motion, **options):
             self.moved.clear()
+            self.told.clear()
             return super().step(motion, **options)
 
     world = Forgetful(camera=canonical_camera(128, 256, height_m=1.4))

@@ -40,9 +40,9 @@ def test_recorded_motion_reaches_the_world_unchanged(fake_world):
     motion = EgoMotion([5.0, np.nan, 7.0], [0.1, 0.2, np.nan])
     policy = Recorded(motion)
     moments = list(rollout(fake_world, policy, begin(fake_world, Tags.unknown(), policy, batch=2), steps=3))
-    given = EgoMotion.stack(fake_world.moved)
-    np.testing.assert_array_equal(given.speed_mps[:, 1], motion.speed_mps)
-    np.testing.assert_array_equal(given.yaw_rate_radps[:, 0], motion.yaw_rate_radps)
+    given = fake_world.moved
+    np.testing.assert_array_equal([step.speed_mps[1] for step in given], motion.speed_mps)
+    np.testing.assert_array_equal([step.yaw_rate_radps[0] for step in given], motion.yaw_rate_radps)
     assert moments[0].controls is None
 
 
@@ -102,6 +102,7 @@ def test_memory_does_not_grow_with_length(fake_world):
         tracemalloc.start()
         for _ in rollout(fake_world, policy, carry, steps=steps):
             fake_world.moved.clear()
+            fake_world.told.clear()
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size

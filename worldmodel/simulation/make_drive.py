@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from worldmodel.simulation.documents import find_document
@@ -122,7 +123,7 @@ def run(config: DriveConfig) -> Path:
 def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:
     """``run`` in a world that is open; ``about_world`` joins the provenance."""
     start = open_start(config, world.camera, dt_s=world.dt_s, batch=config.batch, seed=config.seed)
-    tags = parse_tags(config.tags) if config.tags else None
+    row_tags = [wanted_tags(config.tags, context) for context in start.contexts]
     driver = choose_driver(config, start, world.dt_s)
     steps = count_steps(config, driver, world.dt_s)
     provenance = {
@@ -132,7 +133,7 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
         "driver": dict(driver.about),
         "seed": config.seed,
         "dt_s": world.dt_s,
-        "first_frame": "the newest frame of the context; those after it are the world's",
+        "first_frame": "the newest of the context, as the world sees it; those after it are the world's own",
         "options": dataclasses.asdict(config),
     }
     with landing(config.out, default="outputs/drive", overwrite=config.overwrite) as (partial, final):
@@ -140,8 +141,8 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
         carry = begin(
             world, start.contexts, driver.policy, batch=config.batch, seed=config.seed, speed_mps=driver.speed_mps
         )
-        moments = rollout(world, driver.policy, carry, steps=steps, tags=tags)
-        row_tags = [tags or tags_of(context) for context in start.contexts]
+        given = Tags(np.stack([tags.codes for tags in row_tags])) if config.tags else None
+        moments = rollout(world, driver.policy, carry, steps=steps, tags=given)
         figures = record(_progress(moments, steps + 1, config.batch), folders, world, row_tags, provenance)
         if config.batch > 1:
             write_json(partial / PROVENANCE, provenance | figures)
@@ -232,10 +233,16 @@ def record(
     return figures
 
 
-def tags_of(context: Clip | Tags) -> Tags:
-    """The tags ``()`` a context ends with."""
+def wanted_tags(text: str, context: Clip | Tags) -> Tags:
+    """The tags ``()`` of a drive: those a text names, and otherwise those the context ends with.
+
+    Raises:
+        ValueError: as ``parse_tags``.
+    """
+    named = parse_tags(text)
     tags = context.tags if isinstance(context, Clip) else context
-    return tags if tags.codes.ndim == 1 else Tags(tags.codes[-1], tags.caption)
+    last = tags.codes if tags.codes.ndim == 1 else tags.codes[-1]
+    return Tags(np.where(named.codes > 0, named.codes, last), tags.caption)
 
 
 def _progress(moments: Iterator[Moment], total: int, rows: int) -> Iterator[Moment]:
