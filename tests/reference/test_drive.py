@@ -94,9 +94,23 @@ def test_every_ego_driver_drives(ego):
 
 
 def test_bad_drivers_do_what_they_are_for():
-    off = drive(seed=62, n=220, ego="off_road", road_kind="country", traffic="none", camera=canonical_camera(8, 16, height_m=1.4))
+    off = drive(
+        seed=62,
+        n=220,
+        ego="off_road",
+        road_kind="country",
+        traffic="none",
+        camera=canonical_camera(8, 16, height_m=1.4),
+    )
     assert off.columns["off_road"].mean() > 0.02
-    braking = drive(seed=5, n=150, ego="hard_braking", road_kind="country", traffic="none", camera=canonical_camera(8, 16, height_m=1.4))
+    braking = drive(
+        seed=5,
+        n=150,
+        ego="hard_braking",
+        road_kind="country",
+        traffic="none",
+        camera=canonical_camera(8, 16, height_m=1.4),
+    )
     assert np.diff(braking.motion.speed_mps[:-1]).min() < -0.4
 
 
@@ -124,7 +138,14 @@ def test_any_time_step(dt_s):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("seed", -1), ("weather", "hail"), ("time_of_day", "unknown"), ("ego", "asleep"), ("lanes", 9), ("events", (("x", 1.0),))],
+    [
+        ("seed", -1),
+        ("weather", "hail"),
+        ("time_of_day", "unknown"),
+        ("ego", "asleep"),
+        ("lanes", 9),
+        ("events", (("x", 1.0),)),
+    ],
 )
 def test_impossible_options_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"DriveOptions.{field}"):
@@ -168,7 +189,9 @@ def random_options(seed):
     pick = {name: str(rng.choice(VOCABULARY[name][1:])) for name in ("weather", "time_of_day", "road_kind", "traffic")}
     events = tuple((str(rng.choice(EVENT_KINDS)), float(rng.uniform(0, 2))) for _ in range(rng.integers(0, 4)))
     ego, lanes = str(rng.choice(list(EGO_SHARES))), int(rng.integers(0, 4))
-    return DriveOptions(int(rng.integers(2**62)), **pick, ego=ego, events=events, sensor=bool(rng.random() < 0.3), lanes=lanes)
+    return DriveOptions(
+        int(rng.integers(2**62)), **pick, ego=ego, events=events, sensor=bool(rng.random() < 0.3), lanes=lanes
+    )
 
 
 # For 10,000: REFERENCE_RANDOM_OPTIONS=10000 python -m pytest tests/reference -k random_option

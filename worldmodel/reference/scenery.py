@@ -106,13 +106,12 @@ class Scenery:
         )
 
     def _clear_of_road(self, x: float, y: float, margin_m: float) -> bool:
-        _, d = self._line.project(x, y)
-        return abs(float(d)) > margin_m
+        return abs(self._line.nearest(x, y)[1]) > margin_m
 
     def _plant(
         self, rng: np.random.Generator, plants: list, s: float, d: float, kinds: tuple[int, ...], scale: float
     ) -> None:
-        x, y, _ = self._line.position(s, d)
+        x, y, _ = self._line.point(s, d)
         kind = int(rng.choice(kinds))
         size = {"bush": (0.9, 2.2), "conifer": (6.0, 13.0), "birch": (6.0, 10.0), "broad": (6.0, 12.0)}[KINDS[kind]]
         height = rng.uniform(*size) * scale
@@ -126,7 +125,7 @@ class Scenery:
         for s in np.arange(start, start + BLOCK_M - 1e-6, step_m):
             for side in (-1, 1):
                 extra = float(self._road.extra_at(s)) * self._road.lane_width_m * (side < 0)
-                x, y, heading = self._line.position(s, side * (offset_m + extra))
+                x, y, heading = self._line.point(s, side * (offset_m + extra))
                 builder.place(x, y, heading, centre_z_m=0.5, radius_m=0.6)
                 shapes.post(builder, self._light.lamps)
 
@@ -145,7 +144,7 @@ class Scenery:
                 self._plant(rng, plants, start + rng.uniform(0, BLOCK_M), d, (5, 6), 1.0)
             if not wooded and rng.random() < 0.3:
                 s, d = start + 20.0, side * (road.paved_m + rng.uniform(12, 26))
-                x, y, heading = self._line.position(s, d)
+                x, y, heading = self._line.point(s, d)
                 w, depth = rng.uniform(9, 14), rng.uniform(7, 10)
                 if self._clear_of_road(x, y, road.paved_m + w):
                     turn = heading + rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.1)
@@ -155,7 +154,7 @@ class Scenery:
                     self._boxes.append((rectangle(x, y, turn, w, depth), 2.9 * floors + 1.5))
         self._signs(builder, rng, start)
         if self._seed % 3 == 0:
-            x, y, heading = self._line.position(start + 5, road.paved_m + 4.5)
+            x, y, heading = self._line.point(start + 5, road.paved_m + 4.5)
             builder.place(x, y, heading, centre_z_m=3.5, radius_m=4.0)
             shapes.pole(builder, 8.0, 0.22, shapes.WOOD)
             self._solids.append(rectangle(x, y, heading, 0.24, 0.24))
@@ -166,7 +165,7 @@ class Scenery:
         for s in (start + 8.0, start + 28.0):
             curvature = float(self._line.curvature_at(s))
             if abs(curvature) > 1 / 130:
-                x, y, heading = self._line.position(s, -np.sign(curvature) * (self._road.paved_m + 2.0))
+                x, y, heading = self._line.point(s, -np.sign(curvature) * (self._road.paved_m + 2.0))
                 builder.place(x, y, heading + np.sign(curvature) * 0.25, centre_z_m=1.2, radius_m=1.0)
                 shapes.pole(builder, 1.0, 0.08, shapes.STEEL)
                 shapes.board(builder, (-0.45, 0.45), (0.9, 1.7), colour(214, 40, 36), shapes.STEEL)
@@ -180,7 +179,7 @@ class Scenery:
     def _signs(self, builder: Builder, rng: np.random.Generator, start: float) -> None:
         if rng.random() > 0.22:
             return
-        x, y, heading = self._line.position(start + rng.uniform(4, 36), -(self._road.paved_m + 1.8))
+        x, y, heading = self._line.point(start + rng.uniform(4, 36), -(self._road.paved_m + 1.8))
         builder.place(x, y, heading, centre_z_m=1.8, radius_m=1.5)
         shapes.pole(builder, 2.6, 0.09, shapes.STEEL)
         kind = rng.integers(3)
@@ -217,7 +216,7 @@ class Scenery:
         if index % 12 == 5:
             self._gantry(builder, rng, start)
         elif rng.random() < 0.12:
-            x, y, heading = self._line.position(start + 10, -(beside[-1] + 2.6))
+            x, y, heading = self._line.point(start + 10, -(beside[-1] + 2.6))
             builder.place(x, y, heading, centre_z_m=3.0, radius_m=3.0)
             for y_post in (-1.3, 1.3):
                 builder.box((-0.08, 0.08), (y_post - 0.08, y_post + 0.08), (0.0, 4.6), shapes.STEEL)
@@ -236,11 +235,11 @@ class Scenery:
 
     def _gantry(self, builder: Builder, rng: np.random.Generator, start: float) -> None:
         road = self._road
-        x, y, heading = self._line.position(start + 20.0, 0.0)
+        x, y, heading = self._line.point(start + 20.0, 0.0)
         builder.place(x, y, heading, centre_z_m=5.0, radius_m=14.0)
         right = -(road.paved_m + road.lane_width_m * road.has_extra + 1.6)
         for d in (right, 0.0):
-            foot = self._line.position(start + 20.0, d)
+            foot = self._line.point(start + 20.0, d)
             self._solids.append(rectangle(foot[0], foot[1], heading, 0.4, 0.4))
         builder.box((-0.2, 0.2), (right - 0.2, right + 0.2), (0.0, 7.2), shapes.STEEL)
         builder.box((-0.2, 0.2), (-0.2, 0.2), (0.0, 7.2), shapes.STEEL)
@@ -253,8 +252,8 @@ class Scenery:
         light_steel, dark_steel = colour(176, 180, 184), colour(122, 126, 132)
         for s in np.arange(start, start + BLOCK_M - 1e-6, 8.0):
             d0, d1 = (d - outer * self._road.lane_width_m * float(self._road.extra_at(p)) for p in (s, s + 8.0))
-            x0, y0, _ = self._line.position(s, d0)
-            x1, y1, _ = self._line.position(s + 8.0, d1)
+            x0, y0, _ = self._line.point(s, d0)
+            x1, y1, _ = self._line.point(s + 8.0, d1)
             turn = float(np.arctan2(y1 - y0, x1 - x0))
             length = float(np.hypot(x1 - x0, y1 - y0))
             builder.place((x0 + x1) / 2, (y0 + y1) / 2, turn, centre_z_m=0.6, radius_m=4.2)
@@ -284,7 +283,7 @@ class Scenery:
             if rng.random() < 0.6:
                 self._plant(rng, plants, start + 10, side * (road.paved_m + 1.4), (0, 7), 0.55)
             lamp_s = start + (8.0 if side < 0 else 28.0)
-            x, y, heading = self._line.position(lamp_s, side * (road.paved_m + 0.5))
+            x, y, heading = self._line.point(lamp_s, side * (road.paved_m + 0.5))
             turn = heading if side < 0 else heading + np.pi
             builder.place(x, y, turn, centre_z_m=3.5, radius_m=4.5)
             self._lamp(builder)
@@ -309,7 +308,7 @@ class Scenery:
         floors = int(rng.integers(2, 6))
         gap, setback = rng.uniform(0.0, 2.5), rng.uniform(0.0, 1.0) * (rng.random() < 0.4) * 5
         d = side * (walk + 0.6 + setback + depth / 2)
-        x, y, heading = self._line.position(s, d)
+        x, y, heading = self._line.point(s, d)
         scale = 1 - float(self._line.curvature_at(s)) * (d - side * depth / 2)
         width = min(width, width * scale) - gap
         builder.place(x, y, heading, centre_z_m=1.5 * floors, radius_m=0.6 * max(width, depth))

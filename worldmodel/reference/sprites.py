@@ -114,23 +114,28 @@ def _bare(rng, image, centres, middle: int) -> NDArray[np.float32]:
     return image
 
 
-def plants(light: Light) -> list[Plant]:
+def plants(light: Light) -> tuple[Plant, ...]:
     """All kinds of plants as lit by ``light``."""
-    result = []
     tone = light.ambient * 0.92 + light.sun * 0.55
-    for albedo in _albedo("snow" if light.snow else "green"):
+    return _lit("snow" if light.snow else "green", tuple(tone.tolist()))
+
+
+@functools.lru_cache(maxsize=8)
+def _lit(season: str, tone: tuple[float, ...]) -> tuple[Plant, ...]:
+    result = []
+    for albedo in _albedo(season):
         columns = np.flatnonzero(albedo[..., 3].any(0))
         rows = np.flatnonzero(albedo[..., 3].any(1))
         half = min(_SIZE // 2, int(max(_SIZE // 2 - columns[0], columns[-1] - _SIZE // 2)) + 2)
         cut = albedo[rows[0] :, _SIZE // 2 - half : _SIZE // 2 + half].copy()
-        cut[..., :3] = np.clip(cut[..., :3] * tone, 0, 255)
+        cut[..., :3] = np.clip(cut[..., :3] * np.array(tone, np.float32), 0, 255)
         pictures = []
         while min(cut.shape[:2]) >= 3:  # ``cut`` is premultiplied by its alpha
             pictures.append(_straight(cut.astype(np.float32)))
             h, w = cut.shape[:2]
             cut = np.asarray(cv2.resize(cut, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA))
         result.append(Plant(tuple(pictures), 2 * half / (_SIZE - rows[0])))
-    return result
+    return tuple(result)
 
 
 def _straight(premultiplied: NDArray[np.float32]) -> NDArray[np.uint8]:

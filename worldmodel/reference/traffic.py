@@ -106,7 +106,7 @@ class Traffic:
         section = self._section
         forward = side is self._highway.FORWARD
         d = section.lane_centre_m(lane if forward else -1 - lane)
-        x, y, heading = self._line.position(s_m, d)
+        x, y, heading = self._line.point(s_m, d)
         rng = self._rng
         cls = self._highway.driver_class(kind)
         vehicle: Any = cls.__new__(cls)
@@ -212,7 +212,7 @@ class Traffic:
             other.crashed, other.rest_s = True, 0.0
             other.on_state_update()
         for walker in self.walkers:
-            x, y, _ = self._line.position(walker.s_m, walker.d_m)
+            x, y, _ = self._line.point(walker.s_m, walker.d_m)
             push = push_out(body, rectangle(x, y, pose[2], 0.4, 0.5))
             if push is not None:
                 self.contact, walker.down = True, True
@@ -276,7 +276,7 @@ class Traffic:
                      bool(braking), left and blink, right and blink, float(v.speed))
             )  # fmt: skip
         for walker in self.walkers:
-            x, y, heading = self._line.position(walker.s_m, walker.d_m)
+            x, y, heading = self._line.point(walker.s_m, walker.d_m)
             turn = float(heading) + math.copysign(math.pi / 2, walker.speed_mps)
             moving = abs(walker.speed_mps) if walker.walking and not walker.down else 0.0
             result.append(Seen(walker.number, "pedestrian", walker.paint, float(x), float(y), turn, speed_mps=moving))
