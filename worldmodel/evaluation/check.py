@@ -28,6 +28,7 @@ _ROWS = (
     ("seconds", "seconds", "{:.1f}"),
     ("turning seconds", "turning.seconds", "{:d}"),
     ("  with the right sign", "turning.share", "{:.1%}"),
+    ("  and half of the turn", "turning.half_share", "{:.1%}"),
     ("yaw error, rad/s", "yaw.error_radps", "{:.4f}"),
     ("  of 1-s means", "yaw.second_error_radps", "{:.4f}"),
     ("  gain", "yaw.gain", "{:.2f}"),
@@ -53,7 +54,8 @@ def check_drive(told: EgoMotion, reading: DriveReading, t_s: FloatArray, *, seed
 
     Returns:
         ``seconds``; ``yaw`` and ``speed`` (mean absolute error per step and per second, bias, gain, share read);
-        ``turning`` (sign agreement); ``path`` (ADE and FDE by horizon); ``lanes`` and ``ground``; ``windows`` of 10 s;
+        ``turning`` (sign agreement, and with at least half of the turn);
+        ``path`` (ADE and FDE by horizon); ``lanes`` and ``ground``; ``windows`` of 10 s;
         ``shuffled``: the scores of the same reading against told motion whose seconds were shuffled.
 
     Raises:
@@ -75,7 +77,7 @@ def check_drive(told: EgoMotion, reading: DriveReading, t_s: FloatArray, *, seed
     rng = np.random.default_rng(seed)
     shuffles = [_agreement(_shuffled(told, t_s, rng), reading.motion, t_s) for _ in range(_SHUFFLES)]
     scores["shuffled"] = {
-        "turning": {"share": _mean([s["turning"]["share"] for s in shuffles])},
+        "turning": {name: _mean([s["turning"][name] for s in shuffles]) for name in ("share", "half_share")},
         "yaw": {"error_radps": _mean([s["yaw"]["error_radps"] for s in shuffles])},
         "speed": {"error_mps": _mean([s["speed"]["error_mps"] for s in shuffles])},
     }
@@ -101,7 +103,9 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
 
 def _agreement(told: EgoMotion, read: EgoMotion, t_s: FloatArray) -> dict[str, Any]:
     signs = turning_signs(told.yaw_rate_radps, read.yaw_rate_radps, t_s)
+    half = turning_signs(told.yaw_rate_radps, read.yaw_rate_radps, t_s, least_gain=0.5)
     turning = {"share": signs.share, "seconds": signs.turning, "right": signs.right, "unread": signs.unread}
+    turning["half_share"] = half.share
     scores: dict[str, Any] = {"turning": turning}
     for name, unit, want, got in (
         ("yaw", "radps", told.yaw_rate_radps, read.yaw_rate_radps),

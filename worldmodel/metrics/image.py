@@ -133,7 +133,7 @@ def _each(function, *images: FrameArray) -> FloatArray:
     leading = images[0].shape[:-3]
     flat = [image.reshape(-1, *image.shape[-3:]) for image in images]
     values = np.array([function(*group) for group in zip(*flat)], dtype=np.float64)
-    return values.reshape(*leading, *values.shape[1:])
+    return values.reshape((*leading, *values.shape[1:]))
 
 
 def _luma(image: FrameArray) -> FloatArray:

@@ -50,7 +50,12 @@ def second_means(values: FloatArray, t_s: FloatArray) -> FloatArray:
 
 
 def turning_signs(
-    told_radps: FloatArray, read_radps: FloatArray, t_s: FloatArray, *, threshold_radps: float = TURNING_RADPS
+    told_radps: FloatArray,
+    read_radps: FloatArray,
+    t_s: FloatArray,
+    *,
+    threshold_radps: float = TURNING_RADPS,
+    least_gain: float = 0.0,
 ) -> SignAgreement:
     """Share of turning seconds in which the yaw rate read from the video has the sign of the one it was told.
 
@@ -58,19 +63,24 @@ def turning_signs(
         told_radps, read_radps: ``(T,)`` rad/s; steps that are unknown in either are left out of both means.
         t_s: ``(T,)`` seconds.
         threshold_radps: mean yaw rate beyond which a second turns.
+        least_gain: share of the told turn that a second must reach to be right. At 0 the sign alone counts, and a
+            picture that all but stands still can be right throughout.
 
     Raises:
-        ValueError: shapes that differ, or a negative threshold.
+        ValueError: shapes that differ, or a negative threshold or gain.
     """
     told, read = np.asarray(told_radps, dtype=np.float64), np.asarray(read_radps, dtype=np.float64)
     if told.shape != read.shape:
         raise ValueError(f"read_radps: expected the shape {told.shape} of told_radps, got {read.shape}")
     if threshold_radps < 0:
         raise ValueError(f"threshold_radps: expected at least 0, got {threshold_radps!r}")
+    if least_gain < 0:
+        raise ValueError(f"least_gain: expected at least 0, got {least_gain!r}")
     wanted = second_means(told, t_s)
     found = second_means(np.where(np.isfinite(told), read, np.nan), t_s)
     turning = np.abs(np.nan_to_num(wanted)) > threshold_radps
-    right = turning & (np.sign(np.nan_to_num(found)) == np.sign(np.nan_to_num(wanted)))
+    along = np.nan_to_num(found) * np.sign(np.nan_to_num(wanted))
+    right = turning & (along > 0) & (along >= least_gain * np.abs(np.nan_to_num(wanted)))
     count = int(turning.sum())
     share = int(right.sum()) / count if count else float("nan")
     return SignAgreement(share, count, int(right.sum()), int((turning & ~np.isfinite(found)).sum()))
