@@ -29,7 +29,7 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "time_of_day": ("unknown", "day", "dusk", "night"),
     "road_kind": ("unknown", "motorway", "country", "town"),
     "traffic": ("unknown", "none", "light", "dense"),
-    "event": tuple("unknown none hard_brake cut_in stopped_vehicle slow_truck pedestrian off_road collision".split()),
+    "event": tuple("unknown none hard_brake cut_in stopped_vehicle slow_truck pedestrian off_road collision".split()),  # noqa: SIM905
 }
 
 

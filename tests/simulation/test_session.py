@@ -10,6 +10,7 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.session import Session
 from worldmodel.types import Clip, EgoMotion, Tags, World
@@ -63,9 +64,9 @@ def test_the_cached_world_equals_the_full_network_over_the_whole_history(world: 
     seen, tau, told = [], [], []
     original = network.step
 
-    def spy(z, tau_B, d_B, says, ring):  # noqa: ANN001, ANN202
+    def spy(z, tau_B, d_B, says, ring):
         out = original(z, tau_B, d_B, says, ring)
-        if tau_B[0] == pytest.approx(0.9):
+        if tau_B[0] == pytest.approx(SamplerConfig.past_tau):
             seen.append(z)
             tau.append(tau_B)
             told.append(says)
@@ -159,7 +160,7 @@ def test_resetting_a_row_leaves_the_others_to_the_bit_and_starts_it_as_if_alone(
 
 
 def test_motion_reaches_the_frame_it_leads_to(world: Session) -> None:
-    """What is told at step t is what the training alignment puts at that frame: the outgoing row of the frame before."""
+    """What is told at step t is what training puts at that frame: the outgoing row of the frame before."""
     context = clip(0)
     told = []
     original = world.model.dynamics.step

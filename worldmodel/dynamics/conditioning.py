@@ -40,6 +40,9 @@ def incoming(outgoing_BTF: Float[Tensor, "b t f"]) -> Float[Tensor, "b t f"]:
 class MotionEmbedding(nn.Module):
     """Displacement, turn, time step and camera height as one vector; each channel may be NaN."""
 
+    offset: Tensor
+    scale: Tensor
+
     def __init__(self, width: int, *, octaves: int = 4) -> None:
         super().__init__()
         self.register_buffer("offset", torch.tensor(_OFFSET), persistent=False)
@@ -53,7 +56,7 @@ class MotionEmbedding(nn.Module):
         known_F = torch.isfinite(motion_F)
         x_F = torch.where(known_F, (motion_F - self.offset) / self.scale, torch.zeros_like(motion_F))
         waves = [f(x_F * (math.pi * 2.0**k / 4)) * known_F for k in range(self.octaves) for f in (torch.sin, torch.cos)]
-        dtype = self.mlp[0].weight.dtype
+        dtype = next(self.mlp.parameters()).dtype
         return self.mlp(torch.cat([x_F, known_F.to(x_F.dtype), *waves], dim=-1).to(dtype))
 
 
@@ -64,8 +67,8 @@ class TagEmbedding(nn.Module):
         super().__init__()
         # Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
         self.tables = nn.ModuleDict({name: nn.Embedding(16, width) for name in VOCABULARY})
-        for table in self.tables.values():
-            nn.init.normal_(table.weight, std=0.02)
+        for weight in self.tables.parameters():
+            nn.init.normal_(weight, std=0.02)
 
     def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:
         """Codes in the order of ``types.VOCABULARY``."""
@@ -85,6 +88,6 @@ class SignalEmbedding(nn.Module):
     def forward(self, tau: Float[Tensor, "*p"], d: Float[Tensor, "*p"]) -> Float[Tensor, "*p d"]:
         """``d`` is a power of one half."""
         waves = [f(tau * (math.pi * 2.0**k / 2)) for k in range(self.octaves) for f in (torch.sin, torch.cos)]
-        features = torch.stack([tau, *waves], dim=-1).to(self.mlp[0].weight.dtype)
+        features = torch.stack([tau, *waves], dim=-1).to(next(self.mlp.parameters()).dtype)
         halvings = (-torch.log2(d)).round().long().clamp(0, self.finest_log2)
         return self.mlp(features) + self.step(halvings)

@@ -25,11 +25,12 @@ class SamplerConfig:
 
     Attributes:
         steps: from noise to clean, a power of two; 4 do nearly the work of 32.
-        past_tau: signal level at which finished frames are kept.
+        past_tau: signal level at which finished frames are kept. The lower, the longer a drive holds and the less of
+            the past's detail survives: with the bundled model drives blurred after 10 s at 0.9 and held a minute at 0.5.
     """
 
     steps: int = 4
-    past_tau: float = 0.9
+    past_tau: float = 0.5
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps is a power of two up to 64 and past_tau is in (0, 1]."""

@@ -52,7 +52,8 @@ def mount_rotation(camera: Camera) -> NDArray[np.float64]:
 def pixel_rays(camera: Camera) -> NDArray[np.float64]:
     """``(H, W, 3)`` rays with z = 1 through the pixel centres of an undistorted camera, in its own axes."""
     u, v = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
-    return np.stack([(u - camera.cx_px) / camera.fx_px, (v - camera.cy_px) / camera.fy_px, np.ones(u.shape)], axis=-1)
+    x, y = (u - camera.cx_px) / camera.fx_px, (v - camera.cy_px) / camera.fy_px
+    return np.stack([x, y, np.ones(u.shape)], axis=-1).astype(np.float64)
 
 
 def ground_points(camera: Camera) -> NDArray[np.float64]:

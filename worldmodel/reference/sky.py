@@ -41,7 +41,7 @@ class Sky:
         azimuth = (np.arctan2(-right, ahead) + _F(heading_rad % (2 * math.pi))).astype(_F)
         tangent = -down / np.sqrt(right * right + ahead * ahead)
         u = np.mod(rays.spread(azimuth) * _F(self.width / (2 * math.pi)), _F(self.width))
-        v = np.clip((_F(_HIGH) - rays.spread(tangent)) * _F(self._per_tan), 0, self.height - 1)
+        v = np.clip((_F(_HIGH) - rays.spread(tangent.astype(_F))) * _F(self._per_tan), 0, self.height - 1)
         image[:rows] = cv2.remap(self.panorama, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 

@@ -55,7 +55,7 @@ class Session:
         model: WorldModel,
         *,
         steps_per_frame: int = 4,
-        past_tau: float = 0.9,
+        past_tau: float = SamplerConfig.past_tau,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import commit_frame, draw_frame
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DynamicsStage, TokenizerStage
@@ -119,5 +119,5 @@ def continue_drive(
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, steps)
         if t >= context:
             drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
-        commit_frame(network, z, noise[1:], told, ring, 0.9)
+        commit_frame(network, z, noise[1:], told, ring, SamplerConfig.past_tau)
     return to_frames(torch.stack(drawn)).cpu().numpy()
