@@ -4,8 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import cv2  # noqa: E402
-import torch  # noqa: E402
+import cv2
+import torch
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
