@@ -39,7 +39,7 @@ class Sky:
             return
         right, down, ahead = rays.right[:rows], rays.down[:rows], rays.ahead[:rows]
         azimuth = (np.arctan2(-right, ahead) + _F(heading_rad % (2 * math.pi))).astype(_F)
-        tangent = -down / np.sqrt(right * right + ahead * ahead)
+        tangent = (-down / np.sqrt(right * right + ahead * ahead)).astype(_F)
         u = np.mod(rays.spread(azimuth) * _F(self.width / (2 * math.pi)), _F(self.width))
         v = np.clip((_F(_HIGH) - rays.spread(tangent.astype(_F))) * _F(self._per_tan), 0, self.height - 1)
         image[:rows] = cv2.remap(self.panorama, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
