@@ -46,17 +46,24 @@ def test_a_drive_from_the_command_line(model, tmp_path):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_drive_says_where_it_is_and_plays(model, tmp_path, stop):
     out, partial = tmp_path / "drive", tmp_path / "drive.partial"
-    with subprocess.Popen(command(model, out, "length_s=3600"), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(model, out, "length_s=3600"), stderr=subprocess.PIPE, text=True, preexec_fn=_as_at_a_terminal
+    ) as process:
         while not (partial / "rows.jsonl").exists() or (partial / "rows.jsonl").read_text().count("\n") < 12:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(stop)
-        stderr = process.communicate()[1]
+        stderr = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == f"stopped: what was finished is in {partial}"
     assert "Traceback" not in stderr
     assert len(load_drive(partial)) >= 11
     assert not out.exists()
+
+
+def _as_at_a_terminal():
+    """A shell's background jobs ignore Ctrl-C, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_traceback_can_be_had(tmp_path):
