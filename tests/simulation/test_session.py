@@ -10,7 +10,6 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.session import Session
 from worldmodel.types import Clip, EgoMotion, Tags, World
@@ -66,7 +65,7 @@ def test_the_cached_world_equals_the_full_network_over_the_whole_history(world: 
 
     def spy(z, tau_B, d_B, says, ring):
         out = original(z, tau_B, d_B, says, ring)
-        if tau_B[0] == pytest.approx(SamplerConfig.past_tau):
+        if d_B[0] == 1 / 32:  # the pass that leaves the frame in the ring; drawing takes larger steps
             seen.append(z)
             tau.append(tau_B)
             told.append(says)
