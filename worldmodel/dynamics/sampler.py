@@ -26,7 +26,7 @@ class SamplerConfig:
     Attributes:
         steps: from noise to clean, a power of two; 4 do nearly the work of 32.
         past_tau: signal level at which finished frames are kept. The lower, the longer a drive holds and the less of
-            the past's detail survives: with the bundled model drives blurred after 10 s at 0.9 and held a minute at 0.5.
+            the past's detail survives: with the bundled model drives blur after 10 s at 0.9 and hold a minute at 0.5.
     """
 
     steps: int = 4
