@@ -1,6 +1,8 @@
 """Road, traffic and contacts: places, pins, and geometry on random states."""
 
-import cv2
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,23 @@ PINNED = {
     "motorway": "c638153bbb6be99999a3623038b2a3f314256d147ce0e5e197c3a4d49710fd4a",
     "town": "ba525b08d8721360b288c8d4b48f88053f300bc07a58401fa4ea8f4c88dcaee4",
 }
+
+
+def test_traffic_needs_no_gymnasium_and_leaves_highway_env_importable():
+    blocked = ("gymnasium", "pandas", "pygame", "matplotlib", "torch", "av", "hydra", "scipy")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        "from worldmodel.geometry.camera import canonical_camera\n"
+        "from worldmodel.reference.drive import render_drive\n"
+        "from worldmodel.reference.options import draw_options\n"
+        "d = render_drive(draw_options(1, traffic='dense'), 3, camera=canonical_camera(16, 32, height_m=1.4))\n"
+        "assert 'highway_env' not in sys.modules and 'highway_env.road.road' in sys.modules\n"
+        f"[sys.modules.pop(name) for name in {blocked!r}]\n"
+        "import highway_env, gymnasium\n"
+        "gymnasium.make('highway-v0').reset(seed=0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-800:]
 
 
 def simulation(kind, seed=4, **fixed):
@@ -97,6 +116,24 @@ def test_the_further_lane_opens_and_ends_smoothly():
     np.testing.assert_allclose([float(road.extra_at(x)) for x in s[::97]], share[::97])
 
 
+def shared_area(a, b):
+    """Area common to two convex outlines: a clipped by every edge of b (Sutherland and Hodgman)."""
+    points = [tuple(p) for p in a]
+    for (x0, y0), (x1, y1) in zip(b, np.roll(b, -1, axis=0)):
+        inside = [(x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) for x, y in points]
+        kept = []
+        for i, (p, here) in enumerate(zip(points, inside)):
+            before, there = points[i - 1], inside[i - 1]
+            if (here < 0) != (there < 0):
+                share = there / (there - here)
+                kept.append((before[0] + share * (p[0] - before[0]), before[1] + share * (p[1] - before[1])))
+            if here >= 0:
+                kept.append(p)
+        points = kept
+    x, y = np.array(points).reshape(-1, 2).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
 boxes = st.tuples(st.floats(-6, 6), st.floats(-6, 6), st.floats(-3.2, 3.2), st.floats(0.5, 12), st.floats(0.4, 3))
 
 
@@ -104,17 +141,15 @@ boxes = st.tuples(st.floats(-6, 6), st.floats(-6, 6), st.floats(-3.2, 3.2), st.f
 @settings(max_examples=150, deadline=None)
 def test_contact_agrees_with_geometry(a, b):
     one, other = rectangle(*a), rectangle(*b)
-    area, _ = cv2.intersectConvexConvex(one.astype(np.float32), other.astype(np.float32))
+    area = shared_area(one, other)
     push = push_out(one, other)
     if area > 1e-3:
         assert push is not None
     if push is not None:
-        parted, _ = cv2.intersectConvexConvex(one.astype(np.float32), (other + push).astype(np.float32))
-        assert parted < 0.02
+        assert shared_area(one, other + push) < 1e-6
         # It is the shortest: nine tenths of it do not part them.
         if np.hypot(*push) > 0.05:
-            short, _ = cv2.intersectConvexConvex(one.astype(np.float32), (other + 0.9 * push).astype(np.float32))
-            assert short > 0
+            assert shared_area(one, other + 0.9 * push) > 0
 
 
 @given(st.integers(0, 5), st.floats(-8, 8), st.floats(-0.4, 0.4), st.floats(0, 30))
@@ -124,9 +159,9 @@ def test_collision_and_off_road_agree_with_geometry_on_random_states(seed, d, he
     sim.place_ego(d, speed)
     sim.step(EgoMotion(np.array(speed), np.array(heading * 10)))
     told = sim.truth()
-    body = ego_rectangle(sim.pose).astype(np.float32)
+    body = ego_rectangle(sim.pose)
     plans = [v.footprint for v in sim.shot().seen] + list(sim._renderer.scene.scenery.solids(sim._ego.s_m))
-    overlap = max((cv2.intersectConvexConvex(body, p.astype(np.float32))[0] for p in plans), default=0.0)
+    overlap = max((shared_area(body, p) for p in plans), default=0.0)
     if overlap > 0.01:
         assert told["collision"]
     if not told["collision"]:

@@ -31,13 +31,18 @@ _F = np.float32
 
 @dataclasses.dataclass(frozen=True)
 class RoadPixels:
-    """Road coordinates of the ground pixels, each ``G``: s relative to ``s0_m``, d, and their footprints."""
+    """Road coordinates of the ground pixels, each ``G``: s relative to ``s0_m``, d, and their footprints.
+
+    ``coarse`` holds s and d of every fourth column alone.
+    """
 
     s0_m: float
     s_m: NDArray[np.float32]
     d_m: NDArray[np.float32]
     span_s_m: NDArray[np.float32]
     span_d_m: NDArray[np.float32]
+    coarse: tuple[NDArray[np.float32], NDArray[np.float32]]
+    rays: Rays
 
 
 class Ground:
@@ -56,7 +61,7 @@ class Ground:
         self._broad = textures.broad(int(rng.integers(0, 3)))
         self._seed = seed
         tone = rng.uniform(72, 118)
-        grass = colour(*(np.array([84, 116, 48]) + rng.uniform(-1, 1, 3) * (26, 18, 14)))
+        grass = colour(*(np.array([90, 110, 52]) + rng.uniform(-1, 1, 3) * (15, 10, 10)))
         palette = np.zeros((road_module.MATERIALS, 3), np.float32)
         palette[road_module.SNOW] = colour(228, 232, 240)
         palette[road_module.ASPHALT] = tone * colour(1.0, 1.0, 1.02)
@@ -117,7 +122,8 @@ class Ground:
         us, vs = across * n, ax * c + ay * n
         ud, vd = across * c, ay * c - ax * n
         spans = np.sqrt(us * us + vs * vs), np.sqrt(ud * ud + vd * vd)
-        return RoadPixels(s0, rays.spread(s), rays.spread(d), rays.spread(spans[0]), rays.spread(spans[1]))
+        wide = [rays.spread(values) for values in (s, d, *spans)]
+        return RoadPixels(s0, wide[0], wide[1], wide[2], wide[3], (s, d), rays)
 
     def _variant_rows(self, at: RoadPixels) -> NDArray[np.int32]:
         """Offset into the cover table of every ground pixel."""
@@ -200,7 +206,8 @@ class Ground:
 
         return (prefix(s + half) - prefix(s - half)) / (2 * half)
 
-    def _grain_at(self, at: RoadPixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _grain_at(self, at: RoadPixels) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Fine grain ``(G, 3)`` around 128, and broad patches ``(3, G)`` around 0."""
         rows, columns = textures.ROWS, textures.COLUMNS
         level = _rough_log2(at.span_s_m * _F(1 / textures.FIRST_FOOTPRINT_M))
         level += self._dither(level.shape)
@@ -210,9 +217,10 @@ class Ground:
         v = _wrap(at.d_m * _F(1 / textures.TEXEL_M), rows) + (level * textures.PITCH_ROWS).astype(_F)
         grain = cv2.remap(self._atlas, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         offset = at.s0_m % 1024.0
-        bu, bv = _wrap(at.s_m + _F(offset), 1024), _wrap(at.d_m, 512)
+        bu, bv = _wrap(at.coarse[0] + _F(offset), 1024), _wrap(at.coarse[1], 512)
         broad = cv2.remap(self._broad, bu, bv, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        return np.asarray(grain, dtype=np.uint8), np.asarray(broad, dtype=np.uint8)
+        tones = np.asarray(broad, dtype=_F).transpose(2, 0, 1) - _F(128)
+        return np.asarray(grain, dtype=np.uint8), at.rays.spread(tones)
 
     def _dither(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         if self._level_cache is None or self._level_cache[1].shape != shape:
@@ -223,13 +231,11 @@ class Ground:
     def colours(self, at: RoadPixels) -> NDArray[np.float32]:
         """``(..., 3)`` colours of the bare ground, before light and air."""
         cover = self.cover(at)
-        grain, broad = self._grain_at(at)
+        grain, wide = self._grain_at(at)
         fine = grain.astype(_F)
         fine -= _F(128)
-        wide = broad.astype(_F)
-        wide -= _F(128)
-        asphalt = fine[..., 0] * _F(self._grain) + wide[..., 0] * _F(0.0022) + _F(1)
-        verge = fine[..., 1] * _F(0.0072) + wide[..., 1] * _F(0.0028) + _F(1)
+        asphalt = fine[..., 0] * _F(self._grain) + wide[0] * _F(0.0022) + _F(1)
+        verge = fine[..., 1] * _F(0.0072) + wide[1] * _F(0.0028) + _F(1)
         wear = np.clip(fine[..., 2] * _F(0.006) + _F(0.93), _F(0.35), _F(1.02))
         grain = {
             road_module.ASPHALT: asphalt,
@@ -243,7 +249,7 @@ class Ground:
         rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette[self._used]).reshape(*cover.shape[:-1], 3)
         grassy = self.material(cover, road_module.VERGE)
         if grassy is not None:
-            rgb += (grassy * wide[..., 2])[..., None] * (self._hue * _F(34))
+            rgb += (grassy * wide[2])[..., None] * (self._hue * _F(34))
         self.paved = self.paved_of(cover) if self._light.wet > 0.5 else None
         return rgb
 

@@ -27,6 +27,8 @@ SHIFT = 4
 _DETAIL_PX = 1.6
 #: Plants up to this many fine pixels are kept ready at whole sizes.
 _STORE_PX = 48
+#: Shades of haze that plants are kept in.
+_HAZE_STEPS = 14
 _F = np.float32
 
 
@@ -161,7 +163,7 @@ class Painter:
         y0, y1 = max(0, int(v - height)), min(self.size[0], int(v) + 1)
         if x1 > x0 and y1 > y0:
             mirrored = bool(plants.mirrored[index])
-            _, mask = self._warped(kind, mirrored, u - x0, v - y0, height, (x1 - x0, y1 - y0), 24, 8)
+            _, mask = self._warped(kind, mirrored, u - x0, v - y0, height, (x1 - x0, y1 - y0), _HAZE_STEPS, 8)
             canvas[y0:y1, x0:x1][mask > 0] = label
 
     def _plant_drawer(self, canvas: NDArray[np.uint8], plants: Placed) -> Callable[[int], None]:
@@ -177,10 +179,12 @@ class Painter:
         rows = list(
             zip(
                 plants.kind.tolist(), plants.mirrored.tolist(), plants.u.tolist(), plants.v.tolist(),
-                plants.height.tolist(), np.rint(clear * 24).astype(int).tolist(),
+                plants.height.tolist(), np.rint(clear * _HAZE_STEPS).astype(int).tolist(),
                 np.rint(gain * 8).astype(int).tolist(),
             )
         )  # fmt: skip
+
+        lines, columns = canvas.shape[:2]
 
         def draw(index: int) -> None:
             kind, mirrored, u, v, height, clear_step, gain_step = rows[index]
@@ -196,12 +200,11 @@ class Painter:
             picture, mask, half = stored
             h, w = mask.shape
             x, y = int(u - half + 0.5), int(v + 1.5) - h
-            x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, canvas.shape[1]), min(y + h, canvas.shape[0])
-            if x1 <= x0 or y1 <= y0:
+            if x >= 0 and y >= 0 and x + w <= columns and y + h <= lines:
+                cv2.copyTo(picture, mask, canvas[y : y + h, x : x + w])
                 return
-            if x1 - x0 == w and y1 - y0 == h:
-                cv2.copyTo(picture, mask, canvas[y0:y1, x0:x1])
-            else:
+            x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, columns), min(y + h, lines)
+            if x1 > x0 and y1 > y0:
                 cut = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
                 cv2.copyTo(picture[cut], mask[cut], canvas[y0:y1, x0:x1])
 
@@ -249,8 +252,8 @@ class Painter:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         patch = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
         tint = np.zeros((3, 5), np.float32)
-        tint[0, 0] = tint[1, 1] = tint[2, 2] = clear / 24 * gain / 8
-        tint[:, 4] = self.light.haze * (1 - clear / 24)
+        tint[0, 0] = tint[1, 1] = tint[2, 2] = clear / _HAZE_STEPS * gain / 8
+        tint[:, 4] = self.light.haze * (1 - clear / _HAZE_STEPS)
         _, mask = cv2.threshold(cv2.extractChannel(patch, 3), 120, 255, cv2.THRESH_BINARY)
         return np.asarray(cv2.transform(patch, tint), dtype=np.uint8), np.asarray(mask, dtype=np.uint8)
 

@@ -109,7 +109,7 @@ class Renderer:
         plants = boxes = np.zeros(0, np.int64)
         if self.light.shadow > 0:
             depth = (near.plant_xy - pose[:2]) @ ahead
-            plants = np.flatnonzero((depth > -10) & (depth < 70) & (near.plant_height_m > 1.5))
+            plants = np.flatnonzero((depth > -10) & (depth < 55) & (near.plant_height_m > 1.5))
             boxes = np.flatnonzero((near.box_xy.mean(1) - pose[:2]) @ ahead < 110)
         return self._shadows.mask(
             pose, shot.attitude, row0, seen, near.plant_xy[plants], near.plant_height_m[plants],

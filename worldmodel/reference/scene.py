@@ -129,7 +129,9 @@ class Scene:
         near = np.flatnonzero((depth > -8) & (depth < END_M + 10))
         if not len(near):
             return None
-        faces = traffic_faces([shot.seen[i] for i in near], self.light)
+        # Beyond this, details of up to 0.5 m are too small to be drawn.
+        plain = (depth[near] > 0.5 * 2 * self.view.camera.fx_px).tolist()
+        faces = traffic_faces([shot.seen[i] for i in near], self.light, plain)
         depth = depth[near][faces.owner]
         fade = np.clip((depth - (END_M - FADE_M + 10)) / (FADE_M - 10), 0, 1).astype(_F)
         numbers = np.array([shot.seen[i].number for i in near])

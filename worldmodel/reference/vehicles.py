@@ -254,8 +254,12 @@ def _pedestrian() -> Template:
 
 
 @functools.cache
-def template(kind: str) -> Template:
-    """The faces of one kind of ``SIZES_M``."""
+def template(kind: str, plain: bool = False) -> Template:
+    """The faces of one kind of ``SIZES_M``; ``plain`` leaves out details other than lamps."""
+    if plain:
+        whole = template(kind)
+        kept = np.flatnonzero((whole.detail_m == 0) | (whole.lamp != PLAIN))
+        return Template(*(getattr(whole, field.name)[kept] for field in dataclasses.fields(Template)))
     if kind in ("sedan", "hatchback", "suv"):
         return _car(kind)
     if kind == "motorcycle":
@@ -312,11 +316,11 @@ class TrafficFaces:
     owner: NDArray[np.int64]
 
 
-def traffic_faces(seen: list[Seen], light: Light) -> TrafficFaces:
-    """All faces of ``seen``, placed, lit and with their lamps as they are."""
+def traffic_faces(seen: list[Seen], light: Light, plain: list[bool] | None = None) -> TrafficFaces:
+    """All faces of ``seen``, placed, lit and with their lamps as they are; without details where ``plain``."""
     corners, colours, glows, details, owners = [], [], [], [], []
     for index, vehicle in enumerate(seen):
-        t = template(vehicle.kind)
+        t = template(vehicle.kind, plain is not None and plain[index])
         cos, sin = np.cos(vehicle.heading_rad), np.sin(vehicle.heading_rad)
         turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
         corners.append(t.corners @ turn + (vehicle.x_m, vehicle.y_m, 0.0))
