@@ -64,8 +64,17 @@ def test_default_context_is_the_reference_world(drive, make_fake_world):
     assert clip.frames.shape == (5, 32, 64, 3)
     usual = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none"}
     assert usual.items() <= load_drive(folder).tags[0].names().items()
+    assert clip.motion.is_known.tolist() == [True] * 4 + [False]
     night = reference_clip(0, 2, make_fake_world().camera, tags=parse_tags("time_of_day=night"))
     assert night.frames.mean() < clip.frames.mean() / 2
+
+
+def test_a_reference_context_ends_at_the_speed_a_profile_begins_with(drive, make_fake_world):
+    folder = drive(context="reference", context_s=0.5, length_s=1.0, seed=2)
+    speed = load_drive(folder).motion.speed_mps
+    assert speed[0] == pytest.approx(13.0, abs=0.7)
+    clip = reference_clip(2, 3, make_fake_world().camera, speed_mps=13.0)
+    assert clip.validate().motion.speed_mps[0] == pytest.approx(13.0, abs=0.5)
 
 
 def test_tags_change_what_they_name_and_leave_the_rest(drive):

@@ -130,7 +130,11 @@ def run(config: DriveConfig) -> Path:
 
 def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:
     """``run`` in a world that is open; ``about_world`` joins the provenance."""
-    start = open_start(config, world.camera, dt_s=world.dt_s, batch=config.batch, seed=config.seed)
+    # A reference context is made for the drive: it ends at the speed at which a profile begins.
+    speed_mps = None
+    if config.context == "reference" and config.motion in ("auto", "scripted") and not (config.policy or config.data):
+        speed_mps = profile_of(config).start_speed_mps
+    start = open_start(config, world.camera, dt_s=world.dt_s, batch=config.batch, seed=config.seed, speed_mps=speed_mps)
     row_tags = [wanted_tags(config.tags, context) for context in start.contexts]
     driver = choose_driver(config, start, world.dt_s)
     steps = count_steps(config, driver, world.dt_s)
@@ -182,13 +186,22 @@ def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:
             raise ValueError("motion=recorded: this context has no recorded motion; name data= or context=<file>.mp4")
         given = EgoMotion(start.recorded.speed_mps * speed_gain, start.recorded.yaw_rate_radps * turn_gain)
         return Driver(Recorded(given), None, given.shape[0], {"motion": "recorded", "gains": config.gains})
-    path = find_document("profiles", config.profile)
-    profile = Profile.load(path).scaled(speed=speed_gain, turn=turn_gain)
+    profile = profile_of(config)
     profile.plan(dt_s, round((config.length_s or DEFAULT_LENGTH_S) / dt_s))
     # Frames of a context tell its speed; from tags alone the profile may begin at its own.
     speed_mps = None if isinstance(start.contexts[0], Clip) else profile.start_speed_mps
-    about = {"motion": "scripted", "profile": profile.name, "file": path.name, "gains": config.gains}
+    about = {"motion": "scripted", "profile": profile.name, "gains": config.gains}
     return Driver(Scripted(profile), speed_mps, None, about)
+
+
+def profile_of(config: DriveConfig) -> Profile:
+    """The profile a configuration names, its gains and mirror applied.
+
+    Raises:
+        ValueError: no such profile, or one that is wrong.
+    """
+    speed_gain, turn_gain = config.gains
+    return Profile.load(find_document("profiles", config.profile)).scaled(speed=speed_gain, turn=turn_gain)
 
 
 def count_steps(config: DriveConfig, driver: Driver, dt_s: float) -> int:

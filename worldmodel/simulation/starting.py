@@ -9,6 +9,7 @@ Shapes: S steps of the world.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,17 @@ from typing import Any
 import numpy as np
 
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.reference.drive import render_drive
-from worldmodel.reference.options import options_from_tags
+from worldmodel.geometry.motion import VehicleState, drive
+from worldmodel.reference.world import World
 from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
+from worldmodel.simulation.policies.oracle import OracleKeeper
+from worldmodel.simulation.policies.policy import Observation
 from worldmodel.types import Camera, Clip, EgoMotion, Tags
 
 #: A reference context shows this unless tags say otherwise: what every model has seen most of.
-USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none"}
+USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none", "event": "none"}
+#: A reference context that is to begin at some speed drives unseen for so long before.
+SETTLE_S = 12.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +68,15 @@ class Start:
     about: Mapping[str, Any]
 
 
-def open_start(config: StartConfig, camera: Camera, *, dt_s: float, batch: int = 1, seed: int = 0) -> Start:
+def open_start(
+    config: StartConfig,
+    camera: Camera,
+    *,
+    dt_s: float,
+    batch: int = 1,
+    seed: int = 0,
+    speed_mps: float | None = None,
+) -> Start:
     """Resolve where a drive starts.
 
     Args:
@@ -72,6 +85,7 @@ def open_start(config: StartConfig, camera: Camera, *, dt_s: float, batch: int =
         dt_s: of the world; recorded motion is laid out on it.
         batch: rows; in the reference world each has its own road, elsewhere all start alike.
         seed: of the first row.
+        speed_mps: of a reference context, which is made for the drive; others have their own.
 
     Raises:
         ValueError: nothing of that name is there, or the time is outside it.
@@ -83,8 +97,11 @@ def open_start(config: StartConfig, camera: Camera, *, dt_s: float, batch: int =
     if config.context == "reference":
         length = max(2, round(config.context_s / dt_s))
         tags = parse_tags(config.tags)
-        clips = tuple(reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags) for row in range(batch))
-        return Start(clips, None, {"context": "reference", "context_frames": length, "reference_seed": seed})
+        clips = [
+            reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags, speed_mps=speed_mps)
+            for row in range(batch)
+        ]
+        return Start(tuple(clips), None, {"context": "reference", "context_frames": length, "reference_seed": seed})
     if Path(config.context).suffix:
         footage = open_recording(config.context, camera, time_s=config.t_s, cameras=config.cameras)
         return _from_footage(footage, config, dt_s, batch)
@@ -110,15 +127,56 @@ def parse_tags(text: str) -> Tags:
     return Tags.named(**names)
 
 
-def reference_clip(seed: int, length: int, camera: Camera, *, dt_s: float = 0.1, tags: Tags | None = None) -> Clip:
-    """The first ``length`` frames of a calm drive in the reference world; what tags leave open is ``USUAL``."""
+def reference_clip(
+    seed: int,
+    length: int,
+    camera: Camera,
+    *,
+    dt_s: float = 0.1,
+    tags: Tags | None = None,
+    speed_mps: float | None = None,
+) -> Clip:
+    """``length`` frames of a calm drive in the reference world.
+
+    Args:
+        seed: of the road and of what tags and ``USUAL`` leave open.
+        length: frames.
+        camera: of the frames.
+        dt_s: between them.
+        tags: what is wanted.
+        speed_mps: the drive has settled at this speed, or at what the road allows below it, when the first frame is
+            taken; ``None`` begins with the drive.
+    """
     tags = Tags.unknown() if tags is None else tags
     wanted = USUAL | {channel: name for channel, name in tags.names().items() if name != "unknown"}
-    options = dataclasses.replace(options_from_tags(Tags.named(**wanted), seed), ego="good", events=())
     # Small pictures are averaged down from large ones, as those a model of that size is trained on.
     scale = max(1, 128 // camera.height_px)
     large = canonical_camera(camera.height_px * scale, camera.width_px * scale, height_m=camera.height_m)
-    return resized(render_drive(options, length, camera=large, dt_s=dt_s).clip(), camera)
+    world, keeper = World(camera=large, dt_s=dt_s), OracleKeeper(speed_max_mps=speed_mps or math.inf)
+    frame = world.start(Tags.named(**wanted), seed=seed)
+    vehicle = VehicleState(world.info()["speed_mps"], np.zeros(1))
+    settling = 0 if speed_mps is None else round(SETTLE_S / dt_s)
+    frames, motions, codes = [], [], []
+    for index in range(settling + length):
+        seen = Observation(frame, vehicle.speed_mps, vehicle.curvature_1pm, dt_s, world.info())
+        vehicle, motion = drive(vehicle, keeper.act(seen), dt_s)
+        if index >= settling:
+            frames.append(frame[0])
+            motions.append((motion.speed_mps[0], motion.yaw_rate_radps[0]))
+            codes.append(world.tags()[0].codes)
+        if index + 1 < settling + length:
+            drawn = world.step(motion, decode=index + 1 >= settling)
+            frame = frame if drawn is None else drawn
+    speed, yaw_rate = np.array([*motions[:-1], (np.nan, np.nan)], dtype=np.float64).T
+    clip = Clip(
+        frames=np.stack(frames),
+        t_s=np.arange(length, dtype=np.float64) * dt_s,
+        motion=EgoMotion(speed, yaw_rate),
+        tags=Tags(np.stack(codes)),
+        camera=large,
+        valid_mask=np.ones((large.height_px, large.width_px), dtype=bool),
+    )
+    return resized(clip, camera)
 
 
 def _from_footage(footage: Footage, config: StartConfig, dt_s: float, batch: int) -> Start:

@@ -7,6 +7,8 @@ Shapes: B rows.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from worldmodel.simulation.policies.policy import Observation
@@ -28,6 +30,7 @@ class OracleKeeper:
         lateral_mps2: sideways acceleration it is willing to feel in a bend.
         headway_s: time gap to the vehicle ahead.
         accel_mps2, brake_mps2: comfortable.
+        speed_max_mps: never faster, whatever the limit.
     """
 
     name = "oracle-keeper"
@@ -42,7 +45,9 @@ class OracleKeeper:
         headway_s: float = 1.4,
         accel_mps2: float = 1.6,
         brake_mps2: float = 2.5,
+        speed_max_mps: float = math.inf,
     ) -> None:
+        self._speed_max_mps = speed_max_mps
         self._look_ahead_s, self._look_ahead_min_m = look_ahead_s, look_ahead_min_m
         self._lateral_mps2, self._headway_s = lateral_mps2, headway_s
         self._accel_mps2, self._brake_mps2 = accel_mps2, brake_mps2
@@ -58,6 +63,7 @@ class OracleKeeper:
         reach_m = np.maximum(self._look_ahead_min_m, self._look_ahead_s * speed)
         aside_m = -truth["lane_offset_m"] - reach_m * np.sin(truth["heading_error_rad"])
         wanted = np.minimum(truth["speed_limit_mps"], np.sqrt(self._lateral_mps2 / np.maximum(np.abs(road), 1e-5)))
+        wanted = np.minimum(wanted, self._speed_max_mps)
         accel = self._accel_mps2 * (1 - (speed / wanted) ** 4)
         gap, closing = truth["gap_m"], np.nan_to_num(truth["closing_speed_mps"])
         comfort = 2 * np.sqrt(self._accel_mps2 * self._brake_mps2)
