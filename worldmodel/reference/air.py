@@ -109,11 +109,11 @@ class Air:
         row0: int,
         lamps: list[tuple[float, float, float, tuple[float, float, float]]],
     ) -> None:
-        """Add reflections of lamps to the wet road ``ground (H - row0, W, 3)``, as far as ``paved`` says it is road.
+        """Add reflections of lamps to the wet road ``ground (3, H - row0, W)``, as far as ``paved`` says it is road.
 
         Each lamp is (u, top row, length in rows, colour).
         """
-        height, width = ground.shape[:2]
+        height, width = ground.shape[1:]
         for u, top, length, tone in lamps:
             half = max(1.0, 0.12 * length)
             x0, x1 = max(0, int(u - 2 * half)), min(width, int(u + 2 * half) + 2)
@@ -124,4 +124,4 @@ class Air:
             along = (np.arange(y0, y1) - (top - row0)).astype(np.float32) / length
             along = np.clip(along * 6, 0, 1) * np.clip(1 - along, 0, 1)
             share = along[:, None] * across * paved[y0:y1, x0:x1]
-            ground[y0:y1, x0:x1] += share[..., None] * np.array(tone, np.float32)
+            ground[:, y0:y1, x0:x1] += share * np.array(tone, np.float32)[:, None, None]

@@ -55,7 +55,7 @@ class Ground:
         # Only materials that this road has are looked up; dashes come last.
         self._used = np.flatnonzero(table[:, -1].any(0)).tolist()
         self._dashes = sum(m >= road_module.DASH_WHITE for m in self._used)
-        self._cover = np.ascontiguousarray(table.reshape(-1, table.shape[-1])[:, self._used])
+        self._cover = np.ascontiguousarray(table.reshape(-1, table.shape[-1])[:, self._used].T)
         self._row_length = table.shape[1]
         self._atlas = textures.atlas(int(rng.integers(0, 3)))
         self._broad = textures.broad(int(rng.integers(0, 3)))
@@ -139,7 +139,7 @@ class Ground:
         return rows[np.clip(index, 0, count - 1)]
 
     def cover(self, at: RoadPixels) -> NDArray[np.float32]:
-        """``(..., U)`` mean cover of every used material over every pixel's footprint, dashes included."""
+        """``(U, G)`` mean cover of every used material over every pixel's footprint, dashes included."""
         half = at.span_d_m * _F(0.5 / COVER_STEP_M)
         rows = self._variant_rows(at)
         d = at.d_m
@@ -149,30 +149,25 @@ class Ground:
         top = self._row_length - 2
         low = np.clip(middle - half, 0, top).astype(np.int32)
         high = np.minimum(np.maximum(np.clip(middle + half, 0, top).astype(np.int32), low) + 1, top + 1)
-        cover = np.take(self._cover, high + rows, axis=0)
-        cover -= np.take(self._cover, low + rows, axis=0)
-        cover *= (_F(1) / (high - low))[..., None]
-        if not self._dashes:
-            return cover
-        first = cover.shape[-1] - self._dashes
-        where = np.flatnonzero(cover[..., first:].sum(-1).ravel() > 1e-4)
+        high += rows
+        low += rows
+        cover = np.take(self._cover, high, axis=1)
+        cover -= np.take(self._cover, low, axis=1)
+        cover *= _F(1) / (high - low)
+        first = len(cover) - self._dashes
+        where = np.flatnonzero(cover[first:].sum(0).ravel() > 1e-4) if self._dashes else ()
         if len(where):
-            flat = cover.reshape(-1, cover.shape[-1])
-            rows_at = flat[where]
-            rows_at[:, first:] *= self._dash_share(at, where)[:, None]
-            under = [m < road_module.WHITE for m in self._used]
-            rows_at[:, under] *= 1 - rows_at[:, first:].sum(1, keepdims=True)
-            flat[where] = rows_at
+            flat = cover.reshape(len(cover), -1)
+            dashes = flat[first:, where] * self._dash_share(at, np.asarray(where))
+            flat[first:, where] = dashes
+            under = sum(m < road_module.WHITE for m in self._used)
+            flat[:under, where] *= 1 - dashes.sum(0)
         return cover
 
-    def material(self, cover: NDArray[np.float32], material: int) -> NDArray[np.float32] | None:
-        """``(...)`` view of one material's cover, or None where the road has none of it."""
-        return cover[..., self._used.index(material)] if material in self._used else None
-
     def paved_of(self, cover: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(...)`` how much of every pixel is asphalt or paint."""
+        """``G`` how much of every pixel is asphalt or paint, from ``cover (U, G)``."""
         paint = sum(m >= road_module.WHITE for m in self._used)
-        return cover[..., 0] + cover[..., cover.shape[-1] - paint :].sum(-1)
+        return cover[0] + cover[len(cover) - paint :].sum(0)
 
     def _with_extra(self, at: RoadPixels, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Offsets and rows to look up where the further lane is open: beyond its left line, all is moved outwards."""
@@ -206,8 +201,8 @@ class Ground:
 
         return (prefix(s + half) - prefix(s - half)) / (2 * half)
 
-    def _grain_at(self, at: RoadPixels) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Fine grain ``(G, 3)`` around 128, and broad patches ``(3, G)`` around 0."""
+    def _grain_at(self, at: RoadPixels) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+        """Fine grain and broad patches around 0, three planes ``G`` each."""
         rows, columns = textures.ROWS, textures.COLUMNS
         level = _rough_log2(at.span_s_m * _F(1 / textures.FIRST_FOOTPRINT_M))
         level += self._dither(level.shape)
@@ -220,7 +215,8 @@ class Ground:
         bu, bv = _wrap(at.coarse[0] + _F(offset), 1024), _wrap(at.coarse[1], 512)
         broad = cv2.remap(self._broad, bu, bv, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         tones = np.asarray(broad, dtype=_F).transpose(2, 0, 1) - _F(128)
-        return np.asarray(grain, dtype=np.uint8), at.rays.spread(tones)
+        planes = [np.asarray(plane, dtype=_F) - _F(128) for plane in cv2.split(grain)]
+        return planes, at.rays.spread(tones)
 
     def _dither(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         if self._level_cache is None or self._level_cache[1].shape != shape:
@@ -229,27 +225,29 @@ class Ground:
         return self._level_cache[1]
 
     def colours(self, at: RoadPixels) -> NDArray[np.float32]:
-        """``(..., 3)`` colours of the bare ground, before light and air."""
+        """``(3, G)`` colours of the bare ground, before light and air."""
         cover = self.cover(at)
-        grain, wide = self._grain_at(at)
-        fine = grain.astype(_F)
-        fine -= _F(128)
-        asphalt = fine[..., 0] * _F(self._grain) + wide[0] * _F(0.0022) + _F(1)
-        verge = fine[..., 1] * _F(0.0072) + wide[1] * _F(0.0028) + _F(1)
-        wear = np.clip(fine[..., 2] * _F(0.006) + _F(0.93), _F(0.35), _F(1.02))
-        grain = {
-            road_module.ASPHALT: asphalt,
-            road_module.VERGE: verge,
-            road_module.GRAVEL: verge,
-            road_module.PAVING: asphalt * _F(0.4) + _F(0.6),
-            road_module.SNOW: asphalt * _F(0.3) + verge * _F(0.25) + _F(0.39),
-        }
-        for column, material in enumerate(self._used):
-            cover[..., column] *= grain.get(material, wear)
-        rgb = (cover.reshape(-1, cover.shape[-1]) @ self._palette[self._used]).reshape(*cover.shape[:-1], 3)
-        grassy = self.material(cover, road_module.VERGE)
-        if grassy is not None:
-            rgb += (grassy * wide[2])[..., None] * (self._hue * _F(34))
+        fine, wide = self._grain_at(at)
+        asphalt = fine[0] * _F(self._grain) + wide[0] * _F(0.0022) + _F(1)
+        verge = fine[1] * _F(0.0072) + wide[1] * _F(0.0028) + _F(1)
+        wear = np.clip(fine[2] * _F(0.006) + _F(0.93), _F(0.35), _F(1.02))
+        for row, material in zip(cover, self._used):
+            if material == road_module.ASPHALT:
+                row *= asphalt
+            elif material in (road_module.VERGE, road_module.GRAVEL):
+                row *= verge
+            elif material == road_module.PAVING:
+                row *= asphalt * _F(0.4) + _F(0.6)
+            elif material == road_module.SNOW:
+                row *= asphalt * _F(0.3) + verge * _F(0.25) + _F(0.39)
+            else:
+                row *= wear
+        rgb = (self._palette[self._used].T @ cover.reshape(len(cover), -1)).reshape(3, *cover.shape[1:])
+        if road_module.VERGE in self._used:
+            # Grass drifts between greens over tens of metres.
+            drift = cover[self._used.index(road_module.VERGE)] * wide[2]
+            for channel, share in zip(rgb, (self._hue * _F(34)).tolist()):
+                channel += drift * _F(share)
         self.paved = self.paved_of(cover) if self._light.wet > 0.5 else None
         return rgb
 

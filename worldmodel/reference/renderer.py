@@ -67,39 +67,40 @@ class Renderer:
         at = ground.locate(rays, shot.pose, shot.s_m)
         rgb = ground.colours(at)
         near = self.scene.near(shot.s_m)
-        gain = light.ground
+        gain = light.ground[:, None, None]
         shade = self._shade(shot, near, rays.row0)
         if shade is not None:
-            rgb *= shade[..., None]
+            rgb *= shade
         if light.street:
-            gain = gain + (light.street * ground.lamp_light(at))[..., None] * colour(1.0, 0.84, 0.56)
+            gain = gain + (light.street * ground.lamp_light(at)) * colour(1.0, 0.84, 0.56)[:, None, None]
         if light.headlight:
             down = np.full_like(rays.x_m, self.camera.height_m - 0.6)
             beam = headlight_beam(-rays.y_m, rays.x_m, down) * _F(1.25 * light.headlight)
-            gain = gain + rays.spread(beam)[..., None]
+            gain = gain + rays.spread(beam)
         rgb *= gain
         if light.headlight > 0.4:
             rgb = _F(236) * np.tanh(rgb * _F(1 / 236))
         if ground.paved is not None:
             # A wet road mirrors the sky the more, the flatter one looks at it.
             flat = rays.spread(np.clip(1 - _F(self.camera.height_m) / rays.distance_m, 0, 1) ** 9)
-            rgb += (light.horizon * _F(0.9) - rgb) * (flat * ground.paved * _F(0.5 * light.wet))[..., None]
+            rgb += (light.horizon[:, None, None] * _F(0.9) - rgb) * (flat * ground.paved * _F(0.5 * light.wet))
         clear = rays.spread(np.exp(rays.distance_m * _F(-1 / light.haze_m)))
-        rgb -= light.haze
-        rgb *= clear[..., None]
-        rgb += light.haze
+        for channel, haze in zip(rgb, light.haze.tolist()):
+            channel -= _F(haze)
+            channel *= clear
+            channel += _F(haze)
         if light.headlight and light.haze_m < 260:
             # Fog throws one's own headlights back.
             veil = rays.spread(np.exp(-((rays.y_m / (rays.x_m + 4)) ** 2) * _F(9.0))) * (1 - clear)
-            rgb += (veil * _F(60 * light.headlight))[..., None]
+            rgb += veil * _F(60 * light.headlight)
         if ground.paved is not None and light.time_of_day != "day":
             self._air.streaks(rgb, ground.paved, rays.row0, reflections(self.view, light, shot, near.lamps))
         np.clip(rgb, 0, 255, out=rgb)
         below = image[rays.row0 :]
         if mixed:
-            cover = rays.ground[:mixed, :, None]
-            rgb[:mixed] = rgb[:mixed] * cover + below[:mixed] * (1 - cover)
-        below[:] = rgb
+            cover = rays.ground[:mixed]
+            rgb[:, :mixed] = rgb[:, :mixed] * cover + below[:mixed].transpose(2, 0, 1) * (1 - cover)
+        below[:] = cv2.merge(list(rgb.astype(np.uint8)))
 
     def _shade(self, shot: Shot, near: Block, row0: int) -> NDArray[np.float32] | None:
         """Shadows of what stands near."""
