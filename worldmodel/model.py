@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 from worldmodel.types import Camera
 
@@ -119,6 +120,20 @@ class WorldModel(nn.Module):
             training=Training(**about["training"]),
         )
         return model.eval().to(device)
+
+
+def move_ahead(tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor, motion_BF: Tensor) -> Tensor:
+    """Normalised latents as the motion would leave them on a flat road under a far sky; NaN where it is not known.
+
+    Args:
+        tokenizer, dynamics: that fit each other.
+        z_BVNC: normalised latents of the frames before the motion.
+        motion_BF: ``(B, 4)`` motion channels (``dynamics.conditioning``).
+    """
+    displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
+    latents = dynamics.denormalise(z_BVNC)
+    views = [move_latents(tokenizer, z, displacement_m, turn_rad, height_m) for z in latents.unbind(1)]
+    return dynamics.normalise(torch.stack(views, dim=1))
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> str:

@@ -1,5 +1,7 @@
 """Levels, targets and the loss: properties that hold whatever the weights are."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,9 @@ from worldmodel.dynamics.objective import (
     ObjectiveConfig,
     blend,
     draw_levels,
+    drop,
+    noise_moved,
+    own_predictions,
     shortcut_forcing_loss,
     shortcut_target,
 )
@@ -89,6 +94,73 @@ def test_the_loss_is_a_function_of_its_generator_and_falls_with_training() -> No
         loss(k).backward()
         optimizer.step()
     assert loss(1).item() < 0.6 * before
+
+
+def shift(z: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    """A world in which moving changes nothing: each frame is shown the one before."""
+    return torch.cat([torch.full_like(z[:, :1], torch.nan), z[:, :-1]], 1)
+
+
+def test_what_was_moved_is_noised_to_its_level_and_dropped_with_the_motion() -> None:
+    clean = torch.randn(6, 8, 1, 4, 3)
+    says = dataclasses.replace(told(6, 8), moved=shift(clean, clean))
+    config = ObjectiveConfig(drop_motion=0.5, drop_moved=0.3, moved_tau_min=0.4)
+    noised = noise_moved(drop(says, config, torch.Generator().manual_seed(0)), config, torch.Generator().manual_seed(1))
+    assert noised.moved is not None
+    assert noised.moved_tau is not None
+    assert ((noised.moved_tau >= 0.4) & (noised.moved_tau <= 1)).all()
+    unknown = noised.motion[:, 1, 0].isnan()
+    assert 0 < unknown.sum() < 6
+    assert noised.moved[unknown].isnan().all()
+    known = ~noised.moved[:, 1:].isnan().flatten(1).any(1)
+    assert 0 < known.sum() <= (~unknown).sum()
+    # What is left after taking the share of the frame before away is noise of the remaining level.
+    tau = noised.moved_tau[known, 1:, None, None, None]
+    rest = (noised.moved[known, 1:] - tau * clean[known, :-1]) / (1 - tau)
+    assert abs(rest.std() - 1) < 0.1
+    assert noised.moved[:, 0].isnan().all()
+
+
+def test_own_predictions_replace_frames_and_what_is_moved_of_them() -> None:
+    torch.manual_seed(0)
+    clean = torch.randn(2, 6, 1, 4, 3)
+    says = dataclasses.replace(told(2, 6), moved=shift(clean, clean))
+    # An oracle's own predictions are the truth, however many passes; a network's are not, except for the first frame.
+    for network, is_true in ((Oracle(clean), True), (Dynamics(SMALL, tokens=4, channels=3), False)):
+        for seed in range(4):
+            seen, then = own_predictions(
+                network, clean, says, ObjectiveConfig(), torch.Generator().manual_seed(seed), shift  # type: ignore[arg-type]
+            )  # fmt: skip
+            assert torch.equal(seen[:, 0], clean[:, 0])
+            assert torch.equal(seen, clean) is is_true
+            assert then.moved is not None
+            assert torch.equal(then.moved[:, 1:], seen[:, :-1])
+
+
+def test_a_frame_shown_the_frame_before_can_be_copied_from_it() -> None:
+    """The path from what is moved to what is drawn learns: with it, frames that repeat are predicted without a past."""
+    torch.manual_seed(0)
+    network = Dynamics(SMALL, tokens=4, channels=3)
+    config = ObjectiveConfig(drop_moved=0, drop_motion=0, moved_tau_min=1, independent_share=1)
+    clean = torch.randn(24, 1, 1, 4, 3).expand(24, 2, 1, 4, 3).contiguous()
+    shown = dataclasses.replace(told(24, 2), moved=shift(clean, clean))
+
+    def error(says: Told, steps: int) -> float:
+        optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+        for k in range(steps):
+            fresh = torch.randn(24, 1, 1, 4, 3).expand(24, 2, 1, 4, 3).contiguous()
+            optimizer.zero_grad()
+            says = dataclasses.replace(says, moved=shift(fresh, fresh))
+            generator = torch.Generator().manual_seed(k)
+            shortcut_forcing_loss(network, fresh, says, config, generator, shortcut=False, own=False)[0].backward()
+            optimizer.step()
+        tau = torch.zeros(24, 2)
+        with torch.no_grad():
+            out = network(torch.randn_like(clean), tau, tau + 1 / 32, noise_moved(shown, config, torch.Generator()))
+        return (out[:, 1] - clean[:, 1]).square().mean().item()
+
+    before = error(shown, 0)
+    assert error(shown, 80) < 0.3 * before
 
 
 def test_masked_tokens_do_not_count() -> None:

@@ -76,9 +76,13 @@ def test_the_cached_world_equals_the_full_network_over_the_whole_history(world: 
                     torch.stack(past, 1),
                     torch.stack([*tau, tau_B], 1),
                     torch.stack([torch.full_like(t, 1 / 32) for t in tau] + [d_B], 1),
-                    Told(torch.cat([*(x.motion for x in told), says.motion], 1),
-                         torch.cat([*(x.tags for x in told), says.tags], 1)),
-                )  # fmt: skip
+                    Told(
+                        *(
+                            torch.cat([*(getattr(x, name) for x in told), getattr(says, name)], 1)
+                            for name in ("motion", "tags", "moved", "moved_tau")
+                        )
+                    ),
+                )
             spy.worst = max(spy.worst, (whole[:, -1] - out).abs().max().item())
         return out
 

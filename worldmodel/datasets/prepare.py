@@ -30,6 +30,7 @@ from worldmodel.datasets.contact_sheet import write_contact_sheet
 from worldmodel.datasets.episodes import EpisodeInfo, EpisodeWriter
 from worldmodel.datasets.source import Recording, Source
 from worldmodel.datasets.timing import choose_stride, motion_between, stretches
+from worldmodel.datasets.workers import one_thread_each
 from worldmodel.geometry.camera import CanonicalView
 
 #: Bytes of mp4 per pixel and frame at crf 18, measured on the real recordings; for the estimate before the start.
@@ -246,7 +247,8 @@ def _run(jobs: Sequence[tuple], workers: int):
             yield prepare_drive(*job)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"), _start_worker) as pool:
-        futures = [pool.submit(prepare_drive, *job) for job in jobs]
+        with one_thread_each():  # the pool starts its processes with the first job
+            futures = [pool.submit(prepare_drive, *job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -14,12 +14,17 @@ Legend: see the package docstring.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.nn.shapes import Bool, Float
+
+#: Moves normalised latents ``(B, T, V, N, C)`` by incoming motion ``(B, T, 4)``: frame t of the result is frame t - 1
+#: moved, NaN where unknown.
+Move = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +36,25 @@ class ObjectiveConfig:
         independent_share: share of clips in which every frame's level is drawn independently.
         past_share: in the other clips, share of frames that are nearly clean.
         past_tau_min: nearly clean frames have tau between this and 1.
+        moved_tau_min: the moved frame before (``Told.moved``) has tau between this and 1.
         shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
         own_share: share of clips that see the model's own predictions as their past, once ``own`` is on.
-        drop_motion, drop_tags: share of clips whose motion or tags are made unknown.
+        own_passes: at most so many predictions on top of one another.
+        drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
+            alone are made unknown.
     """
 
     finest: int = 32
-    independent_share: float = 0.4
-    past_share: float = 0.7
+    independent_share: float = 0.2
+    past_share: float = 0.6
     past_tau_min: float = 0.7
+    moved_tau_min: float = 0.5
     shortcut_share: float = 0.25
-    own_share: float = 0.3
+    own_share: float = 0.34
+    own_passes: int = 4
     drop_motion: float = 0.1
     drop_tags: float = 0.15
+    drop_moved: float = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +126,20 @@ def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Tol
     # The time step and the camera height are never what a dataset lacks: only displacement and turn are dropped.
     motion[..., :2] = motion[..., :2].masked_fill(no_motion[:, None, None], torch.nan)
     tags = None if told.tags is None else told.tags.masked_fill(no_tags[:, None, None], 0)
-    return Told(motion, tags)
+    if told.moved is None:
+        return Told(motion, tags)
+    no_moved = no_motion | (torch.rand(batch, generator=generator) < config.drop_moved).to(device)
+    return Told(motion, tags, told.moved.masked_fill(no_moved[:, None, None, None, None], torch.nan))
+
+
+def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Told:
+    """Noise the moved frames, each to a level of its own: what a rollout moves is never quite true either."""
+    if told.moved is None:
+        return told
+    tau_BT = config.moved_tau_min + (1 - config.moved_tau_min) * torch.rand(told.moved.shape[:2], generator=generator)
+    noise = torch.randn(told.moved.shape, generator=generator).to(told.moved)
+    tau_BT = tau_BT.to(told.moved)
+    return dataclasses.replace(told, moved=blend(told.moved, noise, tau_BT), moved_tau=tau_BT)
 
 
 def shortcut_forcing_loss(
@@ -127,6 +151,7 @@ def shortcut_forcing_loss(
     *,
     shortcut: bool = True,
     own: bool = True,
+    move: Move | None = None,
     weight_BN: Float[Tensor, "b n"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
@@ -139,6 +164,7 @@ def shortcut_forcing_loss(
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
         own: whether own predictions stand in for the past yet.
+        move: moves own predictions; needed where ``told.moved`` is given and ``own`` is on.
         weight_BN: share of each token that the source camera saw; ``None`` for all of it.
     """
     batch, length = clean_BTVNC.shape[:2]
@@ -149,10 +175,14 @@ def shortcut_forcing_loss(
     noise = torch.randn(clean_BTVNC.shape, generator=generator).to(clean_BTVNC)
     seen = clean_BTVNC
     if own and config.own_share:
-        rows = share_of(batch, config.own_share)
-        seen = torch.cat(
-            [_own_predictions(network, clean_BTVNC[:rows], told.rows(slice(rows)), config, generator), seen[rows:]]
-        )
+        rows = slice(share_of(batch, config.own_share))
+        drawn, some = own_predictions(network, clean_BTVNC[rows], told.rows(rows), config, generator, move)
+        # Frames that serve as the past are own predictions; those being drawn are noised truth.
+        is_past = (levels.tau[rows] >= config.past_tau_min)[:, :, None, None, None]
+        seen = torch.cat([torch.where(is_past, drawn, clean_BTVNC[rows]), clean_BTVNC[rows.stop :]])
+        if told.moved is not None and some.moved is not None:
+            told = dataclasses.replace(told, moved=torch.cat([some.moved, told.moved[rows.stop :]]))
+    told = noise_moved(told, config, generator)
     x_tau = blend(seen, noise, levels.tau)
     target = clean_BTVNC
     if shortcut and config.shortcut_share:
@@ -176,19 +206,27 @@ def shortcut_forcing_loss(
 
 
 @torch.no_grad()
-def _own_predictions(
-    network: Dynamics, clean: Tensor, told: Told, config: ObjectiveConfig, generator: torch.Generator
-) -> Tensor:
-    """What the network makes of each frame out of noise in one finest-step pass, given the nearly clean others.
+def own_predictions(
+    network: Dynamics, clean: Tensor, told: Told, config: ObjectiveConfig, generator: torch.Generator, move: Move | None
+) -> tuple[Tensor, Told]:
+    """A short rollout of all frames at once, and what it makes of the moved frames.
 
-    A cheap stand-in for a rollout: alternate frames are predicted, so each prediction has true frames before it.
+    Each pass draws alternate frames out of noise in one step, given the others nearly clean; the next pass draws those
+    others given the ones just drawn. After k passes a frame stands on k - 1 predictions before it.
     """
     batch, length = clean.shape[:2]
-    parity = torch.randint(0, 2, (batch, 1), generator=generator)
-    replaced_BT = ((torch.arange(length)[None] + parity) % 2 == 0).to(clean.device)
-    tau_low = torch.rand(batch, length, generator=generator).to(clean.device) * 0.5
-    tau = torch.where(replaced_BT, tau_low, torch.full_like(tau_low, 0.9))
-    noise = torch.randn(clean.shape, generator=generator).to(clean)
-    d = torch.full_like(tau, 1 / config.finest)
-    output = network(blend(clean, noise, tau), tau, d, told).to(clean.dtype)
-    return torch.where(replaced_BT[:, :, None, None, None], output, clean)
+    parity, passes = (int(torch.randint(0, n, (), generator=generator)) for n in (2, config.own_passes))
+    time_1T = torch.arange(length, device=clean.device)[None]
+    seen = clean
+    for k in range(passes + 1):
+        drawn_BT = (((time_1T + parity + k) % 2 == 0) & (time_1T > 0)).expand(batch, -1)
+        past_tau = config.past_tau_min + (1 - config.past_tau_min) * torch.rand(batch, length, generator=generator)
+        tau = torch.where(drawn_BT, 0, past_tau.to(clean))
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        says = noise_moved(told, config, generator)
+        output = network(blend(seen, noise, tau), tau, torch.ones_like(tau), says).to(clean.dtype)
+        seen = torch.where(drawn_BT[:, :, None, None, None], output, seen)
+        if move is not None and told.moved is not None:
+            again = move(seen, told.motion).to(told.moved)
+            told = dataclasses.replace(told, moved=torch.where(torch.isfinite(told.moved), again, torch.nan))
+    return seen, told

@@ -26,18 +26,21 @@ class SamplerConfig:
     Attributes:
         steps: from noise to clean, a power of two; 4 do nearly the work of 32.
         past_tau: signal level at which finished frames are kept. The lower, the longer a drive holds and the less of
-            the past's detail survives: with the bundled model drives blur after 10 s at 0.9 and hold a minute at 0.5.
+            the past's detail survives.
+        moved_tau: signal level at which the moved frame before is shown.
     """
 
     steps: int = 4
-    past_tau: float = 0.5
+    past_tau: float = 0.8
+    moved_tau: float = 0.8
 
     def validate(self) -> SamplerConfig:
-        """Raise ``ValueError`` unless steps is a power of two up to 64 and past_tau is in (0, 1]."""
+        """Raise ``ValueError`` unless steps is a power of two up to 64 and the levels are in (0, 1]."""
         if self.steps not in (1, 2, 4, 8, 16, 32, 64):
             raise ValueError(f"steps_per_frame: expected a power of two from 1 to 64, got {self.steps}")
-        if not 0 < self.past_tau <= 1:
-            raise ValueError(f"past_tau: expected a number in (0, 1], got {self.past_tau}")
+        for name in ("past_tau", "moved_tau"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a number in (0, 1], got {getattr(self, name)}")
         return self
 
 
@@ -50,6 +53,12 @@ def row_noise(
         for seed, step in zip(seeds, steps)
     ]
     return torch.from_numpy(np.stack(rows)).to(like)
+
+
+def shown(told: Told, moved_BVNC: Float[Tensor, "b v n c"], noise_BVNC: Tensor, moved_tau: float) -> Told:
+    """What a frame is told, with the frame before it, moved (NaN where unknown) and noised to ``moved_tau``."""
+    moved = moved_tau * moved_BVNC + (1 - moved_tau) * noise_BVNC
+    return dataclasses.replace(told, moved=moved[:, None], moved_tau=moved.new_full((len(moved), 1), moved_tau))
 
 
 @torch.no_grad()

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise
-from worldmodel.model import WorldModel
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, shown
+from worldmodel.model import WorldModel, move_ahead
 from worldmodel.nn.ring import Ring
 from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
-#: Streams of a row's noise: what a frame is drawn from, and what a finished frame is blurred with.
-_DRAW, _KEEP = 0, 1
+#: Streams of a row's noise: what a frame is drawn from, what a finished frame is blurred with, what a moved one.
+_DRAW, _KEEP, _MOVE = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Session:
     Args:
         model: a world model.
         steps_per_frame: denoising steps, a power of two.
-        past_tau: signal level at which the past is kept.
+        past_tau, moved_tau: signal levels at which the past is kept and the moved frame before is shown.
         device: ``cpu`` or ``cuda``.
         precision: ``fp32``, or ``bf16`` on an accelerator.
     """
@@ -56,6 +56,7 @@ class Session:
         *,
         steps_per_frame: int = 4,
         past_tau: float = SamplerConfig.past_tau,
+        moved_tau: float = SamplerConfig.moved_tau,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
@@ -64,7 +65,7 @@ class Session:
         if precision == "bf16" and device == "cpu":
             raise ValueError("precision: on a CPU everything runs in fp32; bf16 needs device=cuda")
         self.model = model.eval().to(device)
-        self.sampler = SamplerConfig(steps=steps_per_frame, past_tau=past_tau).validate()
+        self.sampler = SamplerConfig(steps=steps_per_frame, past_tau=past_tau, moved_tau=moved_tau).validate()
         self.device, self.precision = torch.device(device), precision
         self.camera, self.dt_s = model.camera(), model.dt_s
         self._latents: Tensor | None = None
@@ -247,7 +248,9 @@ class Session:
             torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s, self._height_m)
         )
         channels = motion_channels(speed, yaw_rate, dt, height)
-        return Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
+        told = Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
+        moved = move_ahead(self.model.tokenizer, self.model.dynamics, self._state(), told.motion[:, 0])
+        return shown(told, moved, self._noise(_MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:
         if self._latents is None:

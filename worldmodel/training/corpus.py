@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from worldmodel.datasets.windows import MemoryEpisode
+from worldmodel.datasets.workers import one_thread_each
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.types import Clip, EgoMotion, Tags
 
@@ -99,7 +100,7 @@ def build_corpus(
 
 def _in_workers(jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> Iterator[None]:
     """Do the jobs in processes that are spawned, not forked: the parent may hold threads of torch or OpenCV."""
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(_make_one, jobs)
 
 

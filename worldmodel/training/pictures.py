@@ -19,7 +19,8 @@ from torch import nn
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
+from worldmodel.model import move_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DynamicsStage, TokenizerStage
@@ -114,10 +115,14 @@ def continue_drive(
     known = network.normalise(known)[:, None]
     drawn = []
     for t in range(until):
+        noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
-        noise = torch.randn(2, *known.shape[1:], generator=generator).to(device)
+        if t:
+            told = shown(
+                told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], SamplerConfig.moved_tau
+            )
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, steps)
         if t >= context:
             drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
-        commit_frame(network, z, noise[1:], told, ring, SamplerConfig.past_tau)
+        commit_frame(network, z, noise[1:2], told, ring, SamplerConfig.past_tau)
     return to_frames(torch.stack(drawn)).cpu().numpy()

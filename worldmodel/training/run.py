@@ -22,6 +22,7 @@ from tqdm import tqdm
 from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
 from worldmodel.model import Training, WorldModel, content_hash, load_tokenizer, save_tokenizer
+from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.pictures import Reconstructions, SampleDrives
@@ -95,18 +96,30 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
 
 
 def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
-    """The stretch with latents ``(T, V, N, C)`` float16 for frames, from the cache where this tokenizer made them."""
-    path = Path(config.data.cache) / f"latents_{content_hash(tokenizer)[:16]}" / f"{stretch.episode_id}.npy"
+    """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
+
+    The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
+    and encoded again; NaN where that is not known.
+    """
+    path = Path(config.data.cache) / f"latents_moved_{content_hash(tokenizer)[:16]}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        parts = []
+        device, dt_s = device_of(config), np.append(np.diff(stretch.t_s), np.nan)
+        displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
+        turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
+        height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
+        parts, moved = [], []
         with torch.no_grad():
             for start in range(0, stretch.length, 32):
-                frames = torch.from_numpy(np.array(stretch.frames[start : start + 32])).to(device_of(config))
-                parts.append(tokenizer.encode(to_network(frames)).cpu().half())
+                rows = slice(start, start + 32)
+                frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
+                parts.append(tokenizer.encode(to_network(frames)))
+                moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
+        after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
+        before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
         temporary = path.with_suffix(".partial")
         with open(temporary, "wb") as file:
-            np.save(file, torch.cat(parts)[:, None].numpy())
+            np.save(file, torch.stack([torch.cat(parts), before_BND], dim=1).cpu().half().numpy())
         temporary.rename(path)
     return dataclasses.replace(stretch, frames=np.load(path))
 
@@ -122,7 +135,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
             for stretch in stretches:
                 latents[name].append(with_latents(config, tokenizer, stretch))
                 bar.update()
-    sample = np.concatenate([s.frames[::10] for some in latents.values() for s in some]).astype(np.float32)
+    sample = np.concatenate([s.frames[::10, :1] for some in latents.values() for s in some]).astype(np.float32)
     torch.manual_seed(config.seed)  # here, so that it does not matter what ran before
     network = Dynamics(config.dynamics, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
     if config.init:
@@ -136,7 +149,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     def make(k: int) -> Batch:
         return windows[clip_shape(config, k)[0]].batch(k)
 
-    stage = DynamicsStage(config, network)
+    stage = DynamicsStage(config, network, tokenizer)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
     return network

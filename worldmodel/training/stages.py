@@ -20,6 +20,7 @@ from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import shortcut_forcing_loss
+from worldmodel.model import move_ahead
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
@@ -134,9 +135,16 @@ class DynamicsStage(Stage):
     name = "dynamics"
     network: Dynamics
 
-    def __init__(self, config: TrainConfig, network: Dynamics) -> None:
+    def __init__(self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer) -> None:
         super().__init__(config, config.dynamics_stage)
         self.network = network
+        self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
+
+    def move(self, z_BTVNC: Tensor, motion_BTF: Tensor) -> Tensor:
+        """What each frame of own predictions is shown: the frame before it, moved; the first is shown nothing."""
+        before, motion = z_BTVNC[:, :-1].flatten(0, 1), motion_BTF[:, 1:].flatten(0, 1)
+        moved = move_ahead(self._tokenizer[0], self.network, before, motion).unflatten(0, (len(z_BTVNC), -1))
+        return torch.cat([torch.full_like(moved[:, :1], torch.nan), moved], dim=1)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows whose frames are latents."""
@@ -150,6 +158,7 @@ class DynamicsStage(Stage):
             self.generator(),
             shortcut=done >= self.run_config.clips.shortcut_from,
             own=done >= self.run_config.clips.own_from,
+            move=self.move,
             weight_BN=token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid),
         )
         self.log("loss", loss, prog_bar=True)
@@ -162,10 +171,13 @@ class DynamicsStage(Stage):
 
 
 def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:
-    """Incoming motion and tags, and normalised latents, of a batch of windows."""
+    """What each frame is told, and normalised latents, of a batch of windows of ``run.with_latents``."""
     speed, yaw_rate = batch.motion.unbind(-1)
     outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
-    return Told(incoming(outgoing), batch.tags), network.normalise(batch.frames.float())
+    z_BTVNC, moved_BTVNC = network.normalise(batch.frames.float()).split(network.views, dim=2)
+    # The frame before the window is not there: its first frame is shown nothing.
+    moved_BTVNC = torch.cat([torch.full_like(moved_BTVNC[:, :1], torch.nan), moved_BTVNC[:, 1:]], dim=1)
+    return Told(incoming(outgoing), batch.tags, moved_BTVNC if network.config.moved else None), z_BTVNC
 
 
 def token_weight(valid_BHW: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -1,0 +1,46 @@
+"""Latents moved by ego motion: decoded, reprojected as if the world were a flat road under a far sky, encoded again.
+
+This is how dynamics is told what a motion does to the last picture, rather than having to learn perspective.
+Legend: see the package docstring.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.reprojection import reproject
+from worldmodel.nn.shapes import Float
+from worldmodel.tokenizer.tokenizer import Tokenizer
+
+#: Where a camera's height is unknown: that of a dashcam in a car.
+NOMINAL_HEIGHT_M = 1.4
+
+
+@torch.no_grad()
+def move_latents(
+    tokenizer: Tokenizer,
+    latents_BND: Float[Tensor, "b n d"],
+    displacement_m_B: Float[Tensor, " b"],
+    turn_rad_B: Float[Tensor, " b"],
+    height_m_B: Float[Tensor, " b"],
+) -> Float[Tensor, "b n d"]:
+    """Latents of the reprojected pictures; NaN for rows whose motion is not known.
+
+    Args:
+        tokenizer: in evaluation mode.
+        latents_BND: of the earlier pictures.
+        displacement_m_B, turn_rad_B: from the earlier picture to the later; NaN is unknown.
+        height_m_B: of the camera; NaN is taken as ``NOMINAL_HEIGHT_M``.
+    """
+    moved_BND = torch.full_like(latents_BND, torch.nan)
+    known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
+    if not known_B.any():
+        return moved_BND
+    camera = canonical_camera(tokenizer.config.height_px, tokenizer.config.width_px)
+    frames = tokenizer.decode(latents_BND[known_B].clamp(-1, 1)).clamp(-1, 1)
+    height_m = torch.nan_to_num(height_m_B[known_B], nan=NOMINAL_HEIGHT_M)
+    frames = reproject(frames, displacement_m_B[known_B], turn_rad_B[known_B], height_m, camera)
+    moved_BND[known_B] = tokenizer.encode(frames.clamp(-1, 1)).to(moved_BND.dtype)
+    return moved_BND
