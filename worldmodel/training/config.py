@@ -76,12 +76,15 @@ class ClipsConfig:
     Attributes:
         short, long: frames of a clip; long is at least three windows, so that a wrapped cache is nothing new.
         long_every: one batch in so many is of long clips, fewer of them.
+        jerky_share: share of clips in which time jumps: each step repeats a frame, takes the next or leaves one out,
+            and the motion is told accordingly. What was is then no guide to what comes; only what is told is.
         shortcut_from, own_from: share of the steps after which larger steps and own predictions are trained.
     """
 
     short: int = 16
     long: int = 48
     long_every: int = 4
+    jerky_share: float = 0.5
     shortcut_from: float = 0.6
     own_from: float = 0.6
 

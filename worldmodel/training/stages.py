@@ -25,6 +25,7 @@ from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.jerky import composed, jump
 
 
 class NumberedBatches(Dataset):
@@ -146,16 +147,36 @@ class DynamicsStage(Stage):
         moved = move_ahead(self._tokenizer[0], self.network, before, motion).unflatten(0, (len(z_BTVNC), -1))
         return torch.cat([torch.full_like(moved[:, :1], torch.nan), moved], dim=1)
 
+    def jerk(self, told: Told, z_BTVNC: Tensor, generator: torch.Generator) -> tuple[Told, Tensor]:
+        """Let time jump in some of the clips (``jerky``)."""
+        batch, length = z_BTVNC.shape[:2]
+        rows = torch.randperm(batch, generator=generator)[: round(batch * self.run_config.clips.jerky_share)]
+        index_RT = jump(length, len(rows), generator).to(z_BTVNC.device)
+        rows = rows.to(z_BTVNC.device)
+        if not len(rows):
+            return told, z_BTVNC
+        z_BTVNC, motion = z_BTVNC.clone(), told.motion.clone()
+        z_BTVNC[rows] = z_BTVNC[rows[:, None], index_RT]
+        motion[rows] = composed(motion[rows], index_RT)
+        tags, moved = told.tags, told.moved
+        if tags is not None:
+            tags = tags.clone()
+            tags[rows] = tags[rows[:, None], index_RT]
+        if moved is not None:
+            moved = moved.clone()
+            moved[rows] = self.move(z_BTVNC[rows], motion[rows]).to(moved.dtype)
+        return Told(motion, tags, moved), z_BTVNC
+
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows whose frames are latents."""
-        told, clean = prepare_clips(batch, self.network)
+        told, clean = self.jerk(*prepare_clips(batch, self.network), generator := self.generator())
         done = self.global_step / max(1, self.stage.steps)
         loss, figures = shortcut_forcing_loss(
             self.network,
             clean,
             told,
             self.run_config.objective,
-            self.generator(),
+            generator,
             shortcut=done >= self.run_config.clips.shortcut_from,
             own=done >= self.run_config.clips.own_from,
             move=self.move,
