@@ -65,7 +65,7 @@ def test_the_cached_world_equals_the_full_network_over_the_whole_history(world: 
 
     def spy(z, tau_B, d_B, says, ring):
         out = original(z, tau_B, d_B, says, ring)
-        if d_B[0] == 1 / 32:  # the pass that leaves the frame in the ring; drawing takes larger steps
+        if tau_B[0] == world.sampler.past_tau:  # the pass that leaves the frame in the ring; drawing is at 0 and 1/2
             seen.append(z)
             tau.append(tau_B)
             told.append(says)

@@ -32,7 +32,7 @@ class ObjectiveConfig:
     """How a batch is noised and what it is asked for.
 
     Attributes:
-        finest: number of steps of the finest schedule, a power of two; d is at least 1 / finest.
+        finest: number of steps of the finest schedule (``sampler.FINEST``); d is at least 1 / finest.
         independent_share: share of clips in which every frame's level is drawn independently.
         past_share: in the other clips, share of frames that are nearly clean.
         past_tau_min: nearly clean frames have tau between this and 1.

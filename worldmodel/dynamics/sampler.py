@@ -18,6 +18,9 @@ from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.shapes import Float
 
+#: Steps of the finest schedule (``ObjectiveConfig.finest``).
+FINEST = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class SamplerConfig:
@@ -28,11 +31,14 @@ class SamplerConfig:
         past_tau: signal level at which finished frames are kept. The lower, the longer a drive holds and the less of
             the past's detail survives.
         moved_tau: signal level at which the moved frame before is shown.
+        shortcuts: whether the network is told the step it truly takes, for which it needs well trained shortcuts;
+            otherwise the finest. With the bundled model drives blur within seconds with them and stay sharp without.
     """
 
     steps: int = 4
-    past_tau: float = 0.8
-    moved_tau: float = 0.8
+    past_tau: float = 0.95
+    moved_tau: float = 0.95
+    shortcuts: bool = False
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps is a power of two up to 64 and the levels are in (0, 1]."""
@@ -63,11 +69,17 @@ def shown(told: Told, moved_BVNC: Float[Tensor, "b v n c"], noise_BVNC: Tensor, 
 
 @torch.no_grad()
 def draw_frame(
-    network: Dynamics, noise_BVNC: Float[Tensor, "b v n c"], told: Told, ring: Ring, steps: int
+    network: Dynamics,
+    noise_BVNC: Float[Tensor, "b v n c"],
+    told: Told,
+    ring: Ring,
+    steps: int,
+    *,
+    shortcuts: bool = False,
 ) -> Float[Tensor, "b v n c"]:
     """From noise to a clean frame in ``steps`` equal steps; the ring is read, its current slot is scratch."""
     x = noise_BVNC
-    d_B = x.new_full((len(x),), 1 / steps)
+    d_B = x.new_full((len(x),), 1 / steps if shortcuts else 1 / FINEST)
     for k in range(steps):
         tau = k / steps
         clean = network.step(x, torch.full_like(d_B, tau), d_B, told, ring)
@@ -83,10 +95,9 @@ def commit_frame(
     told: Told,
     ring: Ring,
     past_tau: float,
-    finest: int = 32,
 ) -> None:
     """Leave a finished frame in the ring, at the signal level of the past, and move on to the next slot."""
     x = past_tau * clean_BVNC + (1 - past_tau) * noise_BVNC
     tau_B = x.new_full((len(x),), past_tau)
-    network.step(x, tau_B, torch.full_like(tau_B, 1 / finest), told, ring)
+    network.step(x, tau_B, torch.full_like(tau_B, 1 / FINEST), told, ring)
     ring.advance()

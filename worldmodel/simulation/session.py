@@ -45,7 +45,7 @@ class Session:
     Args:
         model: a world model.
         steps_per_frame: denoising steps, a power of two.
-        past_tau, moved_tau: signal levels at which the past is kept and the moved frame before is shown.
+        past_tau, moved_tau, shortcuts: see ``SamplerConfig``.
         device: ``cpu`` or ``cuda``.
         precision: ``fp32``, or ``bf16`` on an accelerator.
     """
@@ -57,6 +57,7 @@ class Session:
         steps_per_frame: int = 4,
         past_tau: float = SamplerConfig.past_tau,
         moved_tau: float = SamplerConfig.moved_tau,
+        shortcuts: bool = SamplerConfig.shortcuts,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
@@ -65,7 +66,7 @@ class Session:
         if precision == "bf16" and device == "cpu":
             raise ValueError("precision: on a CPU everything runs in fp32; bf16 needs device=cuda")
         self.model = model.eval().to(device)
-        self.sampler = SamplerConfig(steps=steps_per_frame, past_tau=past_tau, moved_tau=moved_tau).validate()
+        self.sampler = SamplerConfig(steps_per_frame, past_tau, moved_tau, shortcuts).validate()
         self.device, self.precision = torch.device(device), precision
         self.camera, self.dt_s = model.camera(), model.dt_s
         self._latents: Tensor | None = None
@@ -154,9 +155,7 @@ class Session:
             np.full(self.batch, self.dt_s),
         )
         with self._autocast():
-            self._latents = draw_frame(
-                self.model.dynamics, self._noise(_DRAW), told, self._ring, self.sampler.steps
-            ).float()
+            self._latents = self._draw(told)
         self._pictures = None
         self._keep(told)
         return self.decode() if decode else None
@@ -211,9 +210,7 @@ class Session:
             drawn = [row for row in rows if encoded[row] is None]
             if drawn:
                 with self._autocast():
-                    new = draw_frame(
-                        self.model.dynamics, self._noise(_DRAW), told, self._ring, self.sampler.steps
-                    ).float()
+                    new = self._draw(told)
                 self._state()[drawn] = new[drawn]
             for row in rows:
                 latents = encoded[row]
@@ -242,6 +239,11 @@ class Session:
                 self._steps[row] += 1
             else:
                 self._ring.count_B[row] = before[row]
+
+    def _draw(self, told: Told) -> Tensor:
+        noise, sampler = self._noise(_DRAW), self.sampler
+        d = self.model.dynamics
+        return draw_frame(d, noise, told, self._ring, sampler.steps, shortcuts=sampler.shortcuts).float()
 
     def _noise(self, stream: int) -> Tensor:
         state = self._state()
