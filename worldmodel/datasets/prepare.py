@@ -158,19 +158,22 @@ def prepare_drive(source: Source, drive_id: str, number: int, out: Path, setting
             caption=recording.caption,
             licence=recording.licence,
             source=source.name,
+            split=recording.split,
         ).validate()
         writer = EpisodeWriter(out, crf=settings.crf)
         part = 0
         while parts:
             rows = parts.pop(0)
-            written = _written(out, number, part, int(rows[0]))
-            if written is None:
-                written = _write(writer, recording, view, info, rows, (number, part), settings)
-            rows, rest = rows[:written], rows[written + 1 :]
+            taken = _written(out, number, part, int(rows[0]))
+            if taken is None:
+                taken = _write(writer, recording, view, info, rows, (number, part), settings)
+            rest = rows[taken + 1 :]
             parts[:0] = [rest] if len(rest) >= settings.min_frames else []
-            if len(rows):
-                _account(report, recording, rows)
+            if taken >= settings.min_frames:
+                _account(report, recording, rows[:taken])
                 part += 1
+            else:
+                report.dropped_frames += taken
     except ValueError as error:
         report.error = _named(drive_id, error)
         return report
@@ -201,7 +204,7 @@ def _write(
     slot: tuple[int, int],
     settings: Settings,
 ) -> int:
-    """Write one stretch up to its first unreadable frame; returns how many rows were written, 0 when too few."""
+    """Write one stretch up to its first unreadable frame; returns how many rows that took. Too few are not kept."""
     episode = writer.open(info, drive=slot[0], part=slot[1])
     try:
         for frame in recording.frames(rows.tolist()):
@@ -211,10 +214,11 @@ def _write(
         count = episode.count
         if count < settings.min_frames:
             episode.abort()
-            return 0
+            return count
         taken = rows[:count]
         motion = motion_between(recording.motion, recording.t_s, taken, np.append(taken[1:], len(recording)))
-        episode.finish(recording.t_s[taken], motion, recording.tags[taken], source_frame=taken)
+        columns = {name: column[taken] for name, column in recording.columns.items()}
+        episode.finish(recording.t_s[taken], motion, recording.tags[taken], source_frame=taken, columns=columns)
     except BaseException:
         episode.abort()
         raise

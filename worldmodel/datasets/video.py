@@ -1,4 +1,4 @@
-"""Video files in and out. The only importer of ``av`` in the project.
+"""Video files in and out. With ``stream`` the only importer of ``av`` in the project.
 
 Everything written is H.264 with 4:2:0 chroma, one key frame every ten frames and no B-frames: it plays in any browser
 and a window is reached by decoding at most nine frames too many. Reading seeks; it never decodes from the beginning.

@@ -1,0 +1,176 @@
+"""commaVQ: minutes of driving as tokens, 1200 frames of 8x16 codes of 10 bits at 20 Hz, with or without poses.
+
+Read are folders of ``*.npy`` token arrays (``(N, 8, 16)`` or ``(N, 128)``; a ``pose.npy`` beside ``token.npy``, or
+``<name>.pose.npy`` beside ``<name>.token.npy``). Frames are decoded by the published decoder, whose file the user names:
+``decoder.onnx`` (run by OpenCV) or a TorchScript file (run by torch). Without it nothing can be seen, and the error
+says where to get it. A pose is six numbers per frame: how the camera moved from the frame before (metres forwards, left,
+up; radians of roll, pitch, yaw), so it is shifted by one row here.
+
+Format: https://github.com/commaai/commavq (README, notebooks/decode.ipynb); the decoder is ``decoder.onnx`` of
+https://huggingface.co/commaai/commavq-gpt2m.
+
+Shapes: N frames of a segment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.datasets.files import numbers, parse_array, read_bytes
+from worldmodel.datasets.source import Recording, assemble
+from worldmodel.geometry.camera import nominal_camera
+from worldmodel.types import EgoMotion, FloatArray, FrameArray, Tags
+
+FPS, CODES, TOKENS = 20.0, 1024, 128
+HEIGHT_PX, WIDTH_PX = 128, 256
+#: The pictures are comma's own model input: a focal length of 910 px on a crop 1024 wide, so 58.7 degrees; the horizon
+#: is 60 of 256 rows above the middle of a crop of 512.
+HORIZONTAL_FOV_DEG, HORIZON, CAMERA_HEIGHT_M = 58.7, 0.37, 1.22
+DECODER_URL = "https://huggingface.co/commaai/commavq-gpt2m"
+
+
+@dataclasses.dataclass(frozen=True)
+class CommaVQ:
+    """A folder of token arrays; a ``source.Source``.
+
+    Attributes:
+        root: the folder.
+        decoder: the published decoder, ``.onnx`` or TorchScript (``.pt``).
+    """
+
+    root: Path
+    decoder: Path | None = None
+    name: str = "commavq"
+
+    def _segments(self) -> dict[str, Path]:
+        root = Path(self.root)
+        found: dict[str, Path] = {}
+        for depth in ("", "*/", "*/*/"):
+            for path in sorted(root.glob(f"{depth}*token*.npy")):
+                name = "_".join([*path.parent.relative_to(root).parts, path.stem.removesuffix(".token")])
+                found[name] = path
+        return found
+
+    def drives(self) -> list[str]:
+        """Token arrays, named by their path from the root, sorted."""
+        found = self._segments()
+        if not found:
+            raise ValueError(f"{self.root}: no *token*.npy in it, nor in its folders")
+        return sorted(found)
+
+    def open(self, drive_id: str) -> Recording:
+        """Open one segment; errors name the file."""
+        path = self._segments()[drive_id]
+        tokens = read_tokens(path)
+        if self.decoder is None or not Path(self.decoder).is_file():
+            named = "none was named" if self.decoder is None else f"{self.decoder} is not there"
+            raise ValueError(
+                f"{path}: tokens need the published decoder to become pictures, and {named}; "
+                f"fetch decoder.onnx from {DECODER_URL} and name it with --decoder"
+            )
+        problems: list[str] = []
+        camera = nominal_camera(WIDTH_PX, HEIGHT_PX, HORIZONTAL_FOV_DEG, horizon=HORIZON)
+        return assemble(
+            drive_id,
+            t_s=np.arange(len(tokens)) / FPS,
+            motion=_motion(path, len(tokens), problems),
+            speed_source="inferred",
+            yaw_rate_source="inferred",
+            camera=dataclasses.replace(camera, height_m=CAMERA_HEIGHT_M),
+            frames=_Decoded(tokens, Path(self.decoder), problems),
+            where=path,
+            tags=Tags.unknown(),
+            licence="MIT (comma.ai)",
+            problems=problems,
+        )
+
+
+def read_tokens(path: Path) -> NDArray[np.int64]:
+    """Tokens ``(N, 128)`` of a file.
+
+    Raises:
+        ValueError: another shape, no whole numbers, or codes outside 0..1023.
+    """
+    tokens = parse_array(read_bytes(path), path)
+    if (
+        tokens.dtype.kind not in "iu"
+        or tokens.ndim not in (2, 3)
+        or tokens.size != len(tokens) * TOKENS
+        or not len(tokens)
+    ):
+        raise ValueError(f"{path}: expected whole numbers (N, 8, 16) or (N, 128), got {tokens.dtype} {tokens.shape}")
+    tokens = tokens.reshape(len(tokens), TOKENS).astype(np.int64)
+    if tokens.min() < 0 or tokens.max() >= CODES:
+        raise ValueError(f"{path}: codes {tokens.min()}..{tokens.max()}, they must be within 0..{CODES - 1}")
+    return tokens
+
+
+def _motion(path: Path, count: int, problems: list[str]) -> EgoMotion | None:
+    pose_path = path.with_name(path.name.replace("token", "pose"))
+    if pose_path == path or not pose_path.exists():
+        problems.append(f"{pose_path}: missing, motion unknown")
+        return None
+    poses = numbers(parse_array(read_bytes(pose_path), pose_path), pose_path, (count, 6))
+    following = np.concatenate([poses[1:], np.full((1, 6), np.nan)])
+    speed: FloatArray = np.hypot(following[:, 0], following[:, 1]) * np.where(following[:, 0] < 0, -1.0, 1.0)
+    return EgoMotion(speed * FPS, following[:, 5] * FPS)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decoded:
+    """``FrameReader`` over tokens."""
+
+    tokens: NDArray[np.int64]
+    decoder: Path
+    problems: list[str]
+
+    def __call__(self, rows: Sequence[int]) -> Iterator[FrameArray | None]:
+        decode = load_decoder(self.decoder)
+        for row in rows:
+            yield decode(self.tokens[row])
+
+
+def load_decoder(path: Path) -> Callable[[NDArray[np.int64]], FrameArray]:
+    """The function from tokens ``(128,)`` to a frame ``(128, 256, 3)``.
+
+    Raises:
+        ValueError: the file is no decoder, or gives no such frame.
+    """
+    try:
+        if path.suffix == ".onnx":
+            network = cv2.dnn.readNetFromONNX(str(path))
+
+            def run(tokens: NDArray[np.int64]) -> NDArray[np.floating]:
+                network.setInput(tokens[None].astype(np.float32))
+                return network.forward()
+        else:
+            import torch
+
+            module = torch.jit.load(str(path), map_location="cpu").eval()
+
+            def run(tokens: NDArray[np.int64]) -> NDArray[np.floating]:
+                with torch.inference_mode():
+                    return module(torch.from_numpy(tokens[None])).numpy()
+    except (cv2.error, RuntimeError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a decoder in ONNX or TorchScript: {error}; fetch it from {DECODER_URL}"
+        ) from error
+
+    def decode(tokens: NDArray[np.int64]) -> FrameArray:
+        try:
+            picture = run(tokens)
+        except (cv2.error, RuntimeError) as error:
+            raise ValueError(
+                f"{path}: cannot be run: {error}; export it for a batch of one, tokens (1, 128)"
+            ) from error
+        if picture.shape != (1, 3, HEIGHT_PX, WIDTH_PX):
+            raise ValueError(f"{path}: gives {picture.shape}, expected (1, 3, {HEIGHT_PX}, {WIDTH_PX})")
+        return np.ascontiguousarray(picture[0].transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+
+    return decode
