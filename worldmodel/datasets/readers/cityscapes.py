@@ -1,8 +1,8 @@
 """Cityscapes sequences: ``leftImg8bit_sequence/<split>/<city>/<city>_<sequence>_<frame>_leftImg8bit.png``, 17 Hz.
 
 Snippets of 30 frames (1.8 s). ``vehicle_sequence`` beside it holds a JSON per frame (``speed`` in m/s, ``yawRate`` in
-rad/s, left positive), ``timestamp_sequence`` a text per frame (nanoseconds), ``camera`` a JSON per snippet. What is missing
-is told: times are then 17 Hz, motion unknown, the camera that of the cars (focal length 2262 px of 2048).
+rad/s, left positive), ``timestamp_sequence`` a text per frame (nanoseconds), ``camera`` a JSON per snippet. What is
+missing is told: times are then 17 Hz, motion unknown, the camera that of the cars (focal length 2262 px of 2048).
 
 Format: https://github.com/mcordts/cityscapesScripts (README, "Dataset Structure"; docs/csCalibration.pdf).
 

@@ -1,10 +1,13 @@
 """commaVQ: minutes of driving as tokens, 1200 frames of 8x16 codes of 10 bits at 20 Hz, with or without poses.
 
 Read are folders of ``*.npy`` token arrays (``(N, 8, 16)`` or ``(N, 128)``; a ``pose.npy`` beside ``token.npy``, or
-``<name>.pose.npy`` beside ``<name>.token.npy``). Frames are decoded by the published decoder, whose file the user names:
+``<name>.pose.npy`` beside ``<name>.token.npy``). Frames are decoded by the published decoder, a file the user names:
 ``decoder.onnx`` (run by OpenCV) or a TorchScript file (run by torch). Without it nothing can be seen, and the error
-says where to get it. A pose is six numbers per frame: how the camera moved from the frame before (metres forwards, left,
-up; radians of roll, pitch, yaw), so it is shifted by one row here.
+says where to get it.
+
+A pose is six numbers per frame, of which the publisher tells neither unit nor axes. They are taken for those of
+openpilot's ``cameraOdometry``: forwards, right, down, and about these axes. Motion stays unknown until the user
+says whether they are rates (m/s, rad/s) or steps from the frame before (m, rad); preparing then checks the turn.
 
 Format: https://github.com/commaai/commavq (README, notebooks/decode.ipynb); the decoder is ``decoder.onnx`` of
 https://huggingface.co/commaai/commavq-gpt2m.
@@ -17,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 from worldmodel.datasets.files import numbers, parse_array, read_bytes
 from worldmodel.datasets.source import Recording, assemble
 from worldmodel.geometry.camera import nominal_camera
-from worldmodel.types import EgoMotion, FloatArray, FrameArray, Tags
+from worldmodel.types import EgoMotion, FrameArray
 
 FPS, CODES, TOKENS = 20.0, 1024, 128
 HEIGHT_PX, WIDTH_PX = 128, 256
@@ -42,10 +46,12 @@ class CommaVQ:
     Attributes:
         root: the folder.
         decoder: the published decoder, ``.onnx`` or TorchScript (``.pt``).
+        poses: what the numbers of a pose are: ``rates``, ``steps``, or empty for unknown.
     """
 
     root: Path
     decoder: Path | None = None
+    poses: Literal["", "rates", "steps"] = ""
     name: str = "commavq"
 
     def _segments(self) -> dict[str, Path]:
@@ -79,13 +85,12 @@ class CommaVQ:
         return assemble(
             drive_id,
             t_s=np.arange(len(tokens)) / FPS,
-            motion=_motion(path, len(tokens), problems),
+            motion=_motion(path, len(tokens), self.poses, problems),
             speed_source="inferred",
             yaw_rate_source="inferred",
             camera=dataclasses.replace(camera, height_m=CAMERA_HEIGHT_M),
             frames=_Decoded(tokens, Path(self.decoder), problems),
             where=path,
-            tags=Tags.unknown(),
             licence="MIT (comma.ai)",
             problems=problems,
         )
@@ -111,15 +116,23 @@ def read_tokens(path: Path) -> NDArray[np.int64]:
     return tokens
 
 
-def _motion(path: Path, count: int, problems: list[str]) -> EgoMotion | None:
+def _motion(path: Path, count: int, kind: str, problems: list[str]) -> EgoMotion | None:
     pose_path = path.with_name(path.name.replace("token", "pose"))
     if pose_path == path or not pose_path.exists():
         problems.append(f"{pose_path}: missing, motion unknown")
         return None
     poses = numbers(parse_array(read_bytes(pose_path), pose_path), pose_path, (count, 6))
-    following = np.concatenate([poses[1:], np.full((1, 6), np.nan)])
-    speed: FloatArray = np.hypot(following[:, 0], following[:, 1]) * np.where(following[:, 0] < 0, -1.0, 1.0)
-    return EgoMotion(speed * FPS, following[:, 5] * FPS)
+    if not kind:
+        problems.append(f"{pose_path}: its units are not documented; say --poses rates or steps; motion unknown")
+        return None
+    if kind == "steps":
+        # The step into frame t+1 is the motion from frame t on.
+        poses = np.concatenate([poses[1:], np.full((1, 6), np.nan)]) * FPS
+    else:
+        # Rates at both ends of a step make its mean.
+        poses = np.concatenate([(poses[1:] + poses[:-1]) / 2, np.full((1, 6), np.nan)])
+    speed = np.hypot(poses[:, 0], poses[:, 1]) * np.where(poses[:, 0] < 0, -1.0, 1.0)
+    return EgoMotion(speed, -poses[:, 5])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@
 of JSON per record. Deleted records are left out, as are lines of NUL bytes and empty images, each told by name. The
 stretch ends there, and where a session, the count or the time jumps.
 
-A tub has a steering command (-1..1, positive right) and a throttle, but no speed: motion stays unknown. The command leads
-the turn in the pictures by ``LEAD_S`` (servo and steering take their time); the column ``steering`` holds the mean of the
-command that acts from a row to the next, left positive, so shifted.
+A tub has a steering command (-1..1, positive right) and a throttle, but no speed: motion stays unknown. The command
+leads the turn in the pictures by ``LEAD_S`` (servo and steering take their time); the column ``steering`` holds the
+mean of the command that acts from a row to the next, left positive, so shifted.
 
 Format: https://github.com/autorope/donkeycar, donkeycar/parts/tub_v2.py and datastore_v2.py.
 
@@ -30,7 +30,7 @@ from worldmodel.geometry.camera import nominal_camera
 from worldmodel.types import FloatArray, Tags
 
 #: Measured against the turn in the pictures, see data/donkeycar/README.md.
-LEAD_S = 0.17
+LEAD_S = 0.22
 #: A Raspberry Pi wide camera looking down at the track; by eye.
 HORIZONTAL_FOV_DEG, HORIZON = 120.0, 0.26
 #: A longer pause between records is a new take.

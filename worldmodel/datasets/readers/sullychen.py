@@ -1,7 +1,7 @@
 """SullyChen's driving dataset, both forms: ``data.txt`` beside numbered images, or above a folder ``data`` of them.
 
-A line is ``12.jpg -3.5`` (2017) or ``12.jpg -3.5,2018-07-01 17:09:45:11`` (2018, milliseconds not padded: 45.011 s): the
-image and the angle of the steering wheel in degrees, positive right. There is no speed, so motion is unknown; the angle
+A line is ``12.jpg -3.5`` (2017) or ``12.jpg -3.5,2018-07-01 17:09:45:11`` (2018, milliseconds not padded: 45.011 s):
+image and angle of the steering wheel in degrees, positive right. There is no speed, so motion is unknown; the angle
 is kept as the column ``steering``, left positive, 1 at 180 degrees of the wheel, mean from a row to the next. Where no
 times are given the 2017 form is 30 frames a second, and that is told.
 
@@ -64,14 +64,8 @@ class SullyChen:
         rows = _read(table, problems)
         if not rows:
             raise ValueError(f"{table}: no usable line; {'; '.join(problems.lines()) or 'it is empty'}")
-        names = set(
-            path.name
-            for folder in (table.parent, table.parent / "data")
-            if folder.is_dir()
-            for path in folder.iterdir()
-        )
-        nested = (table.parent / "data").is_dir()
-        folder = table.parent / "data" if nested else table.parent
+        folder = table.parent / "data" if (table.parent / "data").is_dir() else table.parent
+        names = {path.name for path in folder.iterdir()}
         paths = [folder / row.name if row.name in names else None for row in rows]
         for row, path in zip(rows, paths):
             if path is None:

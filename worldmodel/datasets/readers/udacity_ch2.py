@@ -2,7 +2,7 @@
 
 The columns are ``index, timestamp, width, height, frame_id, filename, angle, torque, speed, lat, long, alt``. Three
 cameras are interleaved and rows need not be in order; only ``center_camera`` is read. ``timestamp`` is in nanoseconds,
-``angle`` that of the steering wheel in radians (left positive), ``speed`` in m/s. The turn is inferred through the car's
+``angle`` that of the steering wheel in radians (left positive), ``speed`` in m/s. The turn is inferred from the
 steering ratio and wheelbase. Also read: one camera alone in a table, and images beside it instead of in ``center/``.
 
 Format: https://github.com/udacity/self-driving-car/tree/master/datasets/CH2, columns by
