@@ -151,11 +151,14 @@ def read_columns(source: Path | bytes, names: Sequence[str], where: object = Non
     try:
         if isinstance(source, Path) and source.suffix == ".feather":
             table = pyarrow.feather.read_table(source, memory_map=False)
+            there = table.column_names
         else:
-            table = pq.read_table(io.BytesIO(source) if isinstance(source, bytes) else source)
-        missing = [name for name in names if name not in table.column_names]
+            with pq.ParquetFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+                there = file.schema_arrow.names
+                table = file.read(columns=[name for name in names if name in there])
+        missing = [name for name in names if name not in there]
         if missing:
-            raise ValueError(f"{where}: column {missing[0]!r} is missing; it has {table.column_names}")
+            raise ValueError(f"{where}: column {missing[0]!r} is missing; it has {there}")
         return {name: table.column(name).to_pylist() for name in names}
     except (OSError, KeyError, TypeError, OverflowError, pa.ArrowException) as error:
         raise ValueError(f"{where}: not a readable table: {error}") from error

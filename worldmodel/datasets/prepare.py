@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from worldmodel.datasets import lerobot
+from worldmodel.datasets.check import MotionCheck, check_motion
 from worldmodel.datasets.contact_sheet import write_contact_sheet
 from worldmodel.datasets.episodes import EpisodeInfo, EpisodeWriter
 from worldmodel.datasets.source import Recording, Source
@@ -65,6 +66,7 @@ class DriveReport:
     known_seconds: float = 0.0
     metres: float = 0.0
     speed_seconds: float = 0.0
+    top_mps: float = 0.0
     dropped_frames: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
     error: str = ""
@@ -118,6 +120,7 @@ def prepare(
     if any(r.episodes for r in reports):
         lerobot.rebuild_meta(out)
         write_contact_sheet(out)
+        check_motion(out).write(out)
     return reports
 
 
@@ -134,7 +137,7 @@ def plan(source: Source, drive_id: str, settings: Settings) -> DriveReport:
         _account(report, recording, rows)
     report.problems += recording.problems
     if not parts:
-        report.error = f"{drive_id}: no stretch of {settings.min_frames} frames"
+        report.error = f"{drive_id}: no stretch of {settings.min_frames} frames; --min-frames takes shorter ones"
     return report
 
 
@@ -243,6 +246,7 @@ def _account(report: DriveReport, recording: Recording, rows: Any) -> None:
     speed_known = np.isfinite(motion.speed_mps)
     report.speed_seconds += float(steps[speed_known].sum())
     report.metres += float((motion.speed_mps * steps)[speed_known].sum())
+    report.top_mps = float(np.max(motion.speed_mps[speed_known], initial=report.top_mps))
 
 
 def _run(jobs: Sequence[tuple], workers: int):
@@ -315,7 +319,9 @@ def summary(reports: Sequence[DriveReport]) -> str:
         f"{'frames':>22} {sum(r.frames for r in good)}",
         f"{'hours':>22} {seconds / 3600:.3f}",
         f"{'known motion':>22} {known / seconds:.0%}" if seconds else "",
-        f"{'mean speed':>22} {sum(r.metres for r in good) / timed:.1f} m/s" if timed else f"{'mean speed':>22} unknown",
+        f"{'speed':>22} mean {sum(r.metres for r in good) / timed:.1f}, top {max(r.top_mps for r in good):.1f} m/s"
+        if timed
+        else f"{'speed':>22} unknown",
         f"{'frames dropped':>22} {sum(r.dropped_frames for r in good)} (in stretches too short)",
     ]
     lines += [f"  rejected  {r.error}" for r in reports if r.error]
@@ -337,18 +343,19 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def add_arguments(parser: argparse.ArgumentParser, default_out: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser, default_out: str, *, min_frames: int = 16) -> None:
     """The options that every ``data/<name>/prepare.py`` shares."""
     parser.add_argument("--out", type=Path, default=Path(default_out), help="folder of the episodes")
     parser.add_argument("--size", type=parse_size, default=(128, 256), help="height x width, as 128x256")
     parser.add_argument("--limit", type=int, help="at most that many drives")
+    parser.add_argument("--min-frames", type=int, default=min_frames, help="drop shorter stretches (at 10 Hz)")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--dry-run", action="store_true", help="report, write nothing")
 
 
 def run(source: Source, arguments: argparse.Namespace) -> int:
     """Prepare with parsed arguments, print the summary; the exit status."""
-    settings = Settings(*arguments.size)
+    settings = Settings(*arguments.size, min_frames=arguments.min_frames)
     try:
         reports = prepare(
             source,
@@ -363,5 +370,6 @@ def run(source: Source, arguments: argparse.Namespace) -> int:
         return 1
     print(summary(reports))
     if not arguments.dry_run and any(r.episodes for r in reports):
+        print(f"{'motion':>22} {MotionCheck.read(arguments.out)}")
         print(f"{'episodes in':>22} {arguments.out}\n{'contact sheet':>22} {arguments.out / 'contact_sheet.png'}")
     return 0 if any(not r.error for r in reports) else 1

@@ -1,8 +1,9 @@
 """Argoverse 2 sensor dataset: ``<split>/<log>/`` with the front camera's images, poses and calibration.
 
 ``sensors/cameras/ring_front_center/<timestamp_ns>.jpg`` (portrait, 1550x2048, 20 Hz), ``city_SE3_egovehicle.feather``
-(poses of the rear axle), ``calibration/intrinsics.feather`` and ``calibration/egovehicle_SE3_sensor.feather``. Poses are
-interpolated to the images' times where they are not given at them. As in the publisher's own code, k1..k3 are not used.
+(poses of the rear axle), ``calibration/intrinsics.feather`` and ``calibration/egovehicle_SE3_sensor.feather``. Poses
+are interpolated to the images' times where they are not given at them. As in the publisher's code, k1..k3 are not
+used.
 
 Format: https://github.com/argoverse/av2-api, src/av2/utils/io.py and src/av2/geometry/camera/pinhole_camera.py.
 

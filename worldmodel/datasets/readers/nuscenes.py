@@ -1,9 +1,9 @@
 """nuScenes: JSON tables in ``v1.0-*/``, the front camera's images in ``samples/CAM_FRONT`` and ``sweeps/CAM_FRONT``.
 
 A scene is a chain of ``sample_data`` rows of CAM_FRONT, each with its own ``ego_pose`` (of the middle of the rear axle)
-and ``calibrated_sensor``. With the sweeps it has 12 frames a second; the key frames alone have 2, which is too slow, and
-such a set is refused by that name. With the CAN bus expansion (``can_bus/<scene>_pose.json``) the speed and the turn are
-those of the car's own sensors, at 50 Hz; without, they come from the localised poses, which are good to centimetres.
+and ``calibrated_sensor``. With the sweeps it has 12 frames a second; the key frames alone have 2, which is too slow,
+and such a set is refused by that name. With the CAN bus expansion (``can_bus/<scene>_pose.json``) speed and turn are
+those of the car's own sensors, at 50 Hz; without, they come from the localised poses, good to centimetres.
 Descriptions of scenes are the captions; they also give rain and night. No devkit is used.
 
 Format: https://github.com/nutonomy/nuscenes-devkit, docs/schema_nuscenes.md and python-sdk/nuscenes/can_bus/README.md.
