@@ -40,7 +40,8 @@ class MotionCheck:
         label: what was looked at: ``yaw_rate``, ``steering`` or nothing.
         reason: for people; where flagged, the lag and sign that would fit.
         rows: frames that the estimate rests on.
-        lag_frames: by which labels come late (positive) against the pictures, to a tenth; NaN when not told.
+        lag_frames: by which labels come late (positive) against the pictures; NaN when not told.
+        lag_error_frames: its standard error; a long bend says little of the lag.
         correlation, gain: at that lag; a gain of a steering has no unit and no meaning.
     """
 
@@ -49,6 +50,7 @@ class MotionCheck:
     reason: str
     rows: int = 0
     lag_frames: float = float("nan")
+    lag_error_frames: float = float("nan")
     correlation: float = float("nan")
     gain: float = float("nan")
 
@@ -96,12 +98,13 @@ def check_motion(root: str | Path, *, max_frames: int = 600) -> MotionCheck:
         labels += [labelled[place][start : start + len(turn)], gap]
     image, turned = np.concatenate(images), np.concatenate(labels)
     known = np.isfinite(image) & np.isfinite(turned)
-    if known.sum() < 30:
-        return MotionCheck(
-            "not told", label, f"the turn can be read in {int(known.sum())} frames only", int(known.sum())
-        )
-    if label == "yaw_rate" and turned[known].std() < STILL_RAD:
-        return MotionCheck("not told", label, "the drives hardly turn", int(known.sum()))
+    rows = int(known.sum())
+    if rows < 30:
+        return MotionCheck("not told", label, f"the turn can be read in {rows} frames only", rows)
+    low, high = np.percentile(image[known], (16, 84))
+    spread = turned[known].std() if label == "yaw_rate" else (high - low) / 2
+    if spread < STILL_RAD or turned[known].std() < 1e-6:
+        return MotionCheck("not told", label, "the drives hardly turn", rows)
     return judge(image, turned, label)
 
 
@@ -112,19 +115,43 @@ def judge(image_turn_rad: FloatArray, labelled: FloatArray, label: str = "yaw_ra
         ValueError: fewer than 30 rows where both are known, or labels that never change.
     """
     fit = estimate_alignment(image_turn_rad, labelled, max_lag_frames=MAX_LAG)
-    lag, found = round(fit.lag_frames, 1), (fit.rows, fit.lag_frames, fit.correlation, fit.gain)
-    measured = f"{label} at a lag of {lag:+.1f} frames, correlation {fit.correlation:.2f}"
+    error = _lag_error(image_turn_rad, labelled, round(fit.lag_frames))
+    lag, found = round(fit.lag_frames, 1), (fit.rows, fit.lag_frames, error, fit.correlation, fit.gain)
+    measured = f"{label} at a lag of {lag:+.1f} ± {error:.1f} frames, correlation {fit.correlation:.2f}"
     measured += f", gain {fit.gain:.2f}" if label == "yaw_rate" else ""
     if abs(fit.correlation) < MIN_CORRELATION:
+        if fit.rows < 2 * WINDOW:
+            return MotionCheck("not told", label, f"{measured}: too few frames", *found)
         return MotionCheck("FLAGGED", label, f"{measured}: at no lag and sign does it belong to the pictures", *found)
     wrong = []
     if fit.correlation < 0:
         wrong.append("the other sign")
-    if abs(fit.lag_frames) >= MAX_LAG_FRAMES:
+    if abs(fit.lag_frames) - 3 * error >= MAX_LAG_FRAMES:
         wrong.append(f"labels {abs(lag):.1f} frames {'earlier' if lag > 0 else 'later'}")
     if wrong:
         return MotionCheck("FLAGGED", label, f"{measured}: {' and '.join(wrong)} would fit", *found)
+    if abs(fit.lag_frames) >= MAX_LAG_FRAMES:
+        return MotionCheck("not told", label, f"{measured}: it turns too evenly to tell the lag", *found)
     return MotionCheck("fits", label, measured, *found)
+
+
+def _lag_error(image: FloatArray, label: FloatArray, lag: int) -> float:
+    """Standard error of a lag, in frames: noise over slope, for residuals that are correlated from row to row."""
+    shifted = np.roll(label, -lag)
+    if lag:
+        shifted[-lag if lag > 0 else 0 : None if lag > 0 else -lag] = np.nan
+    known = np.isfinite(image) & np.isfinite(shifted)
+    if known.sum() < 10:
+        return float("inf")
+    gain, offset = np.polyfit(shifted[known], image[known], 1)
+    residual = np.where(known, image - gain * shifted - offset, 0.0)
+    slope = np.nan_to_num(gain * np.gradient(shifted))
+    energy = float((residual**2).sum())
+    if energy == 0:
+        return 0.0
+    follows = float(np.clip((residual[1:] * residual[:-1]).sum() / energy, 0.0, 0.95))
+    noise = np.sqrt(energy / known.sum() * (1 + follows) / (1 - follows))
+    return float(noise / max(np.sqrt((slope[known] ** 2).sum()), 1e-12))
 
 
 def _yaw_turn(episode: Episode) -> FloatArray:

@@ -103,7 +103,7 @@ def prepare(
     need = int(sum(plans[d].frames for d in good) * settings.height_px * settings.width_px * BYTES_PER_PIXEL)
     if progress:
         print(f"{source.name}: {len(good)} drives, about {need / 1e6:.0f} MB into {out}", file=sys.stderr)
-    if dry_run:
+    if dry_run or not good:
         return list(plans.values())
     free = shutil.disk_usage(_existing(out)).free
     if need > free:

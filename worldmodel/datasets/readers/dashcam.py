@@ -114,6 +114,8 @@ def thumbnail(frame: FrameArray) -> NDArray[np.float64]:
 
 def is_cut(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
     """True where one thumbnail does not follow from the other, even when the camera turned or shook."""
+    if before.std() < 1 and after.std() < 1:
+        return False  # nothing to be seen in either
     best, change = -1.0, np.inf
     for shift in range(-4, 5):
         a, b = before[:, max(0, shift) : 32 + min(0, shift)], after[:, max(0, -shift) : 32 - max(0, shift)]
