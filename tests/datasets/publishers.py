@@ -50,7 +50,7 @@ def place(t_s):
 
 
 def truth(t_s, lever_m=(0.0, 0.0)):
-    """Speed and yaw rate ``(N - 1,)`` from each time to the next, of a point so far before and left of the driven one."""
+    """Speed and yaw rate ``(N - 1,)`` from each time to the next, of a point before and left of the driven one."""
     h = heading(t_s)
     ahead, left = np.stack([np.cos(h), np.sin(h)], axis=1), np.stack([-np.sin(h), np.cos(h)], axis=1)
     points = place(t_s)[:, :2] + lever_m[0] * ahead + lever_m[1] * left

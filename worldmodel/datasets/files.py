@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,7 +131,9 @@ def parse_array(data: bytes, where: object) -> NDArray[Any]:
     """
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError, KeyError, OverflowError) as error:
+    except (ValueError, OSError, EOFError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{where}: not a readable numpy array: {error}") from error
+    except (SyntaxError, tokenize.TokenError, RecursionError) as error:  # of the header, which numpy parses as Python
         raise ValueError(f"{where}: not a readable numpy array: {error}") from error
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -19,7 +21,7 @@ from worldmodel.datasets.files import Tree
 from worldmodel.types import FrameArray
 
 #: What decoding of damaged streams ends in.
-_ERRORS = (av.error.FFmpegError, OSError, EOFError, ValueError, IndexError)
+_ERRORS = (av.error.FFmpegError, OSError, EOFError, ValueError, IndexError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +74,8 @@ class StreamFrames:
         shape = None
         with contextlib.ExitStack() as stack:
             try:
-                container = stack.enter_context(av.open(file, format=self.format))
-                if not container.streams.video:
+                container = stack.enter_context(av.open(file, format=self.format, metadata_errors="replace"))
+                if not container.streams.video or container.streams.video[0].codec_context is None:
                     raise ValueError("no video stream")
                 container.streams.video[0].codec_context.thread_count = 1
                 for picture in container.decode(container.streams.video[0]):

@@ -385,10 +385,10 @@ def _open_video(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: empty file")
     try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {why_unreadable(path)} ({error.strerror or error})") from error
-    if not container.streams.video:
+    if not container.streams.video or container.streams.video[0].codec_context is None:
         container.close()
         raise ValueError(f"{path}: {why_unreadable(path)} (no video stream)")
     return container

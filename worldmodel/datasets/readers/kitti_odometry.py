@@ -150,7 +150,19 @@ def _times(path: Path, index: NDArray[np.int64], problems: list[str]) -> FloatAr
     times = numbers([line for line in read_lines(path) if line.strip()], path)
     if len(times) <= index[-1]:
         raise ValueError(f"{path}: {len(times)} times, but there is an image {index[-1]}")
-    return times[index]
+    return increasing(times, path)[index]
+
+
+def increasing(times: FloatArray, path: Path) -> FloatArray:
+    """The given times; where a line is lost or doubled all that follow belong to other images.
+
+    Raises:
+        ValueError: they do not increase.
+    """
+    if not (np.diff(times) > 0).all():
+        line = int(np.argmin(np.diff(times) > 0)) + 2
+        raise ValueError(f"{path}: line {line}: time does not go on; the file is damaged, fetch it anew")
+    return times
 
 
 def _motion(

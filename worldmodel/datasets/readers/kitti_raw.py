@@ -25,6 +25,7 @@ from worldmodel.datasets.readers.kitti_odometry import (
     FRAME_S,
     LICENCE,
     TAGS,
+    increasing,
     nominal_projection,
     numbered_images,
     rectified_camera,
@@ -104,7 +105,7 @@ def _times(path: Path, index: NDArray[np.int64], problems: list[str]) -> FloatAr
     times = _stamps(path)
     if len(times) <= index[-1]:
         raise ValueError(f"{path}: {len(times)} times, but there is an image {index[-1]}")
-    return times[index]
+    return increasing(times, path)[index]
 
 
 def _stamps(path: Path) -> FloatArray:
