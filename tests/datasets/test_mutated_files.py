@@ -144,5 +144,6 @@ def look(source, drive, sound, damaged, told):
             known = np.isfinite(speed) & np.isfinite(was)
             changed = np.abs(speed - was)[known] > 0.5
             evenly = np.ptp((speed / np.where(was == 0, 1, was))[known]) < 0.05 if known.any() else True
-            assert evenly or changed.sum() <= 12, f"{told}: {int(changed.sum())} speeds that were never driven"
+            few = 22 if damaged.parent.parent.name == "100k" else 12  # a reading a second reaches over two
+            assert evenly or changed.sum() <= few, f"{told}: {int(changed.sum())} speeds that were never driven"
     return "data"

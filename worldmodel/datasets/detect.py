@@ -65,7 +65,7 @@ def find_sources(
     own = _recognise(folder, SPECIFIC)
     if own is None and not kinds:
         own = _recognise(folder, GENERAL)
-    if (own is not None and len(kinds | {own}) == 1) or (own in GENERAL and not kinds):
+    if own is not None and len(kinds | {own}) == 1:
         return [Found(folder, own(folder, **(options or {}).get(own.__name__, {})))]
     found = []
     if depth > 0:

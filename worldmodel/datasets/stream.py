@@ -10,7 +10,7 @@ import dataclasses
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 import av
 import av.error
@@ -74,7 +74,7 @@ class StreamFrames:
         shape = None
         with contextlib.ExitStack() as stack:
             try:
-                container = stack.enter_context(av.open(file, format=self.format, metadata_errors="replace"))
+                container: Any = stack.enter_context(av.open(file, format=self.format, metadata_errors="replace"))
                 if not container.streams.video or container.streams.video[0].codec_context is None:
                     raise ValueError("no video stream")
                 container.streams.video[0].codec_context.thread_count = 1

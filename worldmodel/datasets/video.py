@@ -387,7 +387,7 @@ def _open_video(path: Path) -> Any:
     try:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {why_unreadable(path)} ({error.strerror or error})") from error
+        raise ValueError(f"{path}: {why_unreadable(path)} ({getattr(error, 'strerror', '') or error})") from error
     if not container.streams.video or container.streams.video[0].codec_context is None:
         container.close()
         raise ValueError(f"{path}: {why_unreadable(path)} (no video stream)")

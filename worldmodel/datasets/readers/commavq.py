@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -159,7 +159,7 @@ def load_decoder(path: Path) -> Callable[[NDArray[np.int64]], FrameArray]:
         if path.suffix == ".onnx":
             network = cv2.dnn.readNetFromONNX(str(path))
 
-            def run(tokens: NDArray[np.int64]) -> NDArray[np.floating]:
+            def run(tokens: NDArray[np.int64]) -> NDArray[Any]:
                 network.setInput(tokens[None].astype(np.float32))
                 return network.forward()
         else:
@@ -167,7 +167,7 @@ def load_decoder(path: Path) -> Callable[[NDArray[np.int64]], FrameArray]:
 
             module = torch.jit.load(str(path), map_location="cpu").eval()
 
-            def run(tokens: NDArray[np.int64]) -> NDArray[np.floating]:
+            def run(tokens: NDArray[np.int64]) -> NDArray[Any]:
                 with torch.inference_mode():
                     return module(torch.from_numpy(tokens[None])).numpy()
     except (cv2.error, RuntimeError, OSError, ValueError) as error:

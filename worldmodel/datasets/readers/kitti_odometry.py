@@ -146,7 +146,7 @@ def _calibration(folder: Path, shape: tuple[int, ...], problems: list[str]) -> t
 def _times(path: Path, index: NDArray[np.int64], problems: list[str]) -> FloatArray:
     if not path.exists():
         problems.append(f"{path}: missing; a frame every {FRAME_S} s is assumed")
-        return index * FRAME_S
+        return np.multiply(index, FRAME_S, dtype=np.float64)
     times = numbers([line for line in read_lines(path) if line.strip()], path)
     if len(times) <= index[-1]:
         raise ValueError(f"{path}: {len(times)} times, but there is an image {index[-1]}")

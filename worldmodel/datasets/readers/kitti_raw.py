@@ -101,7 +101,7 @@ def _times(path: Path, index: NDArray[np.int64], problems: list[str]) -> FloatAr
     """Seconds of day of the images with these numbers."""
     if not path.exists():
         problems.append(f"{path}: missing; a frame every {FRAME_S} s is assumed")
-        return index * FRAME_S
+        return np.multiply(index, FRAME_S, dtype=np.float64)
     times = _stamps(path)
     if len(times) <= index[-1]:
         raise ValueError(f"{path}: {len(times)} times, but there is an image {index[-1]}")

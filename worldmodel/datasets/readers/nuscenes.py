@@ -189,7 +189,7 @@ class _Version:
         k = numbers(field(row, "camera_intrinsic", where), f"{where}: camera_intrinsic", (3, 3))
         place = numbers(field(row, "translation", where), f"{where}: translation", (3,))
         rotation = rotation_of_quaternion(numbers(field(row, "rotation", where), f"{where}: rotation", (4,)))
-        camera = Camera(shape[1], shape[0], *(float(k[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))))
+        camera = Camera(shape[1], shape[0], float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
         try:
             return mounted(dataclasses.replace(camera, height_m=float(place[2])), rotation), tuple(place.tolist())
         except ValueError as error:

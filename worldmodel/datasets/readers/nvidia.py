@@ -117,8 +117,8 @@ def _motion(
 def _camera(root: Path, clip: str) -> tuple[Camera, tuple[float, float, float]]:
     lens = _calibration(root, clip, "camera_intrinsics", "camera_name", ("width", "height", "cx", "cy", *_POLYNOMIAL))
     place = _calibration(root, clip, "sensor_extrinsics", "sensor_name", _POSE)
-    angles = np.linspace(0, FITTED_RAD, 51)[1:]
-    radii = np.polynomial.polynomial.polyval(angles, [lens[name] for name in _POLYNOMIAL])
+    angles = np.linspace(0, FITTED_RAD, 51, dtype=np.float64)[1:]
+    radii = np.polyval([lens[name] for name in reversed(_POLYNOMIAL)], angles).astype(np.float64)
     where = f"{root}/calibration: {clip} {CAMERA}"
     try:
         camera = radial_camera(int(lens["width"]), int(lens["height"]), (lens["cx"], lens["cy"]), angles, radii)
