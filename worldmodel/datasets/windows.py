@@ -150,9 +150,9 @@ def split(
     on which others are there; except that when none falls below and there are two or more, the lowest one is.
     """
     groups = sorted({getattr(s.info, f"{by}_id") for s in stretches}, key=lambda g: _unit_hash(salt + g))
-    official = {getattr(s.info, f"{by}_id"): s.info.split for s in stretches}
-    if held_out > 0 and len({kind == "train" for kind in official.values()}) == 2 and all(official.values()):
-        out = {g for g, kind in official.items() if kind != "train"}
+    official = {s.info.split for s in stretches}
+    if held_out > 0 and "" not in official and "train" in official and len(official) > 1:
+        out = {getattr(s.info, f"{by}_id") for s in stretches if s.info.split != "train"}
     else:
         out = {g for g in groups if _unit_hash(salt + g) < held_out}
     if held_out > 0 and not out and len(groups) > 1:
