@@ -10,7 +10,7 @@ from worldmodel.datasets import detect
 from worldmodel.datasets.files import Tree, numbers, parse_array
 from worldmodel.datasets.prepare import Settings, plan
 from worldmodel.datasets.readers.camvid import CamVid
-from worldmodel.datasets.readers.comma2k19 import Comma2k19, read_motion
+from worldmodel.datasets.readers.comma2k19 import Comma2k19, read_motion, segments
 from worldmodel.datasets.readers.commavq import CommaVQ, read_tokens
 from worldmodel.datasets.readers.donkeycar import Donkeycar
 from worldmodel.datasets.readers.kitti_odometry import KittiOdometry
@@ -56,7 +56,7 @@ def test_comma2k19_poses_agree_with_gyroscope_and_wheels(real):
     source = Comma2k19(real / "native" / "comma2k19_example_no_video")
     with pytest.raises(ValueError, match=r"40/video\.hevc: missing"):
         opened(source)
-    tree, folder = source._segments()[source.drives()[0]]
+    tree, folder = segments(source.root)[source.drives()[0]]
 
     def array(name):
         return numbers(parse_array(tree.read(folder + name), name), name)
@@ -77,7 +77,7 @@ def test_comma2k19_without_poses_falls_back_to_its_logs(real, tmp_path):
     copy = tmp_path / "c"
     shutil.copytree(real / "native" / "comma2k19_example_no_video", copy, copy_function=shutil.copyfile)
     source = Comma2k19(copy)
-    tree, folder = source._segments()[source.drives()[0]]
+    tree, folder = segments(source.root)[source.drives()[0]]
     t_s = numbers(parse_array(tree.read(folder + "global_pose/frame_times"), ""), "")
     posed = read_motion(tree, folder, t_s, [])[0]
     path = copy / folder / "global_pose/frame_positions"

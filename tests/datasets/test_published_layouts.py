@@ -21,7 +21,7 @@ NEAR = {"kitti_raw": (0.03, 2e-3), "udacity_ch2": (0.01, 2e-3), "cityscapes": (0
 NEAR |= {
     "lerobot_v21": (0.02, 1e-3),
     "lerobot_v3": (0.02, 1e-3),
-    "nuscenes_can_bus": (0.03, 2e-3),
+    "nuscenes_can_bus": (0.012, 2e-3),
     "nvidia": (0.03, 3e-3),
 }
 KNOWN = sorted(set(WRITERS) - {"donkeycar", "sullychen", "camvid", "dashcam", "udacity_sim", "bdd100k"})

@@ -43,29 +43,23 @@ class BDD100K:
     root: Path
     name: str = "bdd100k"
 
-    def _videos(self) -> dict[str, Path]:
-        root = Path(self.root)
-        if not (root / "info").is_dir():
-            return {}
-        paths = [p for depth in ("videos/*", "videos/*/*") for p in sorted(root.glob(f"{depth}.mov"))]
-        paths += [p for depth in ("videos/*", "videos/*/*") for p in sorted(root.glob(f"{depth}.mp4"))]
-        return {p.relative_to(root / "videos").with_suffix("").as_posix(): p for p in paths}
-
     def drives(self) -> list[str]:
         """Videos as ``split/name``, sorted."""
-        found = self._videos()
+        found = _videos(Path(self.root))
         if not found:
             raise ValueError(f"{self.root}: no videos/<split>/*.mov beside info/")
         return sorted(found)
 
     def open(self, drive_id: str) -> Recording:
         """Open one video; errors name the file."""
-        path = self._videos()[drive_id]
+        path = _videos(Path(self.root))[drive_id]
         with VideoReader(path) as video:
             t_s, height_px, width_px = video.times_s, video.height_px, video.width_px
         problems: list[str] = []
         split = path.parent.name if path.parent.name in ("train", "val", "test") else ""
-        found = sorted((Path(self.root) / "info").glob(f"**/{path.stem}.json"))
+        folder = Path(self.root) / "info"
+        places = [folder / part / f"{path.stem}.json" for part in (f"100k/{path.parent.name}", path.parent.name, "")]
+        found = [p for p in places if p.is_file()]
         motion, place = None, drive_id
         if not found:
             problems.append(f"{self.root}/info: no {path.stem}.json, motion unknown")
@@ -89,6 +83,16 @@ class BDD100K:
             split=split,
             problems=problems,
         )
+
+
+@functools.lru_cache(maxsize=2)
+def _videos(root: Path) -> dict[str, Path]:
+    """Videos as ``split/name``. Kept: there are 100,000."""
+    if not (root / "info").is_dir():
+        return {}
+    kinds = [f"videos/{depth}*.{ending}" for ending in ("mov", "mp4") for depth in ("", "*/")]
+    paths = [path for kind in kinds for path in sorted(root.glob(kind))]
+    return {p.relative_to(root / "videos").with_suffix("").as_posix(): p for p in paths}
 
 
 def read_info(path: Path, t_s: FloatArray) -> tuple[EgoMotion, str]:

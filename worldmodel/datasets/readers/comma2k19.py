@@ -14,6 +14,7 @@ Shapes: N frames of a segment.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 
@@ -40,30 +41,16 @@ class Comma2k19:
     root: Path
     name: str = "comma2k19"
 
-    def _segments(self) -> dict[str, tuple[Tree, str]]:
-        """Where every segment is: a tree, and the folder in it."""
-        root = Path(self.root)
-        trees = [Tree(root)] + [Tree(path) for path in sorted(root.glob("*.zip"))]
-        found: dict[str, tuple[Tree, str]] = {}
-        for tree in trees:
-            patterns = ["*/global_pose/frame_times"] if tree.is_zip else [f"{'*/' * n}{_TIMES}" for n in range(4)]
-            for pattern in patterns:
-                for name in tree.names(pattern):
-                    folder = name[: -len(_TIMES)]
-                    parts = [part for part in folder.split("/") if part]
-                    found.setdefault("/".join(parts[-2:]) or root.resolve().name, (tree, folder))
-        return found
-
     def drives(self) -> list[str]:
         """Routes and segments, as ``dongle|time/number``, sorted."""
-        found = self._segments()
+        found = segments(Path(self.root))
         if not found:
             raise ValueError(f"{self.root}: no <route>/<segment>/{_TIMES} in it, nor in a zip of it")
         return sorted(found)
 
     def open(self, drive_id: str) -> Recording:
         """Open one segment; errors name the file."""
-        tree, folder = self._segments()[drive_id]
+        tree, folder = segments(Path(self.root))[drive_id]
         video = f"{folder}video.hevc"
         if not tree.has(video):
             raise ValueError(f"{tree.where(video)}: missing; the logs alone are nothing to learn from")
@@ -100,6 +87,19 @@ class Comma2k19:
             licence="MIT (comma.ai)",
             problems=problems,
         )
+
+
+@functools.lru_cache(maxsize=4)
+def segments(root: Path) -> dict[str, tuple[Tree, str]]:
+    """Where every segment below a folder is: a tree, and the folder in it. Kept: archives list thousands of files."""
+    found: dict[str, tuple[Tree, str]] = {}
+    for tree in [Tree(root)] + [Tree(path) for path in sorted(root.glob("*.zip"))]:
+        patterns = ["*/global_pose/frame_times"] if tree.is_zip else [f"{'*/' * n}{_TIMES}" for n in range(4)]
+        for name in [name for pattern in patterns for name in tree.names(pattern)]:
+            folder = name[: -len(_TIMES)]
+            parts = [part for part in folder.split("/") if part]
+            found.setdefault("/".join(parts[-2:]) or root.resolve().name, (tree, folder))
+    return found
 
 
 def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -> tuple[EgoMotion, Camera, tuple]:

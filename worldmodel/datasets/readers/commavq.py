@@ -18,6 +18,7 @@ Shapes: N frames of a segment.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -54,25 +55,16 @@ class CommaVQ:
     poses: Literal["", "rates", "steps"] = ""
     name: str = "commavq"
 
-    def _segments(self) -> dict[str, Path]:
-        root = Path(self.root)
-        found: dict[str, Path] = {}
-        for depth in ("", "*/", "*/*/"):
-            for path in sorted(root.glob(f"{depth}*token*.npy")):
-                name = "_".join([*path.parent.relative_to(root).parts, path.stem.removesuffix(".token")])
-                found[name] = path
-        return found
-
     def drives(self) -> list[str]:
         """Token arrays, named by their path from the root, sorted."""
-        found = self._segments()
+        found = _segments(Path(self.root))
         if not found:
             raise ValueError(f"{self.root}: no *token*.npy in it, nor in its folders")
         return sorted(found)
 
     def open(self, drive_id: str) -> Recording:
         """Open one segment; errors name the file."""
-        path = self._segments()[drive_id]
+        path = _segments(Path(self.root))[drive_id]
         tokens = read_tokens(path)
         if self.decoder is None or not Path(self.decoder).is_file():
             named = "none was named" if self.decoder is None else f"{self.decoder} is not there"
@@ -94,6 +86,13 @@ class CommaVQ:
             licence="MIT (comma.ai)",
             problems=problems,
         )
+
+
+@functools.lru_cache(maxsize=2)
+def _segments(root: Path) -> dict[str, Path]:
+    """Token arrays by their path from the root. Kept: there are 100,000."""
+    paths = [p for depth in ("", "*/", "*/*/") for p in sorted(root.glob(f"{depth}*token*.npy"))]
+    return {"_".join([*p.parent.relative_to(root).parts, p.stem.removesuffix(".token")]): p for p in paths}
 
 
 def read_tokens(path: Path) -> NDArray[np.int64]:

@@ -110,6 +110,7 @@ class NuScenes:
             else:
                 ahead = mean_between(at_s, velocity[:, 0], t_s, max_gap_s=0.2)
                 yaw_rate = mean_between(at_s, rate[:, 2], t_s, max_gap_s=0.2)
+                ahead = ahead - yaw_rate * lever[1]  # of the camera
                 speed = np.where(ahead < 0, -1.0, 1.0) * np.hypot(ahead, yaw_rate * lever[0])
                 return EgoMotion(speed, yaw_rate)
         poses = [version.poses.get(row["ego_pose_token"], ([np.nan] * 3, [np.nan] * 4)) for row in rows]

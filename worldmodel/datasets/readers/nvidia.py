@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ class PhysicalAI:
         at_us = numbers(stamps, f"{tree.where(name)}: timestamp", (-1,))
         if not len(at_us):
             raise ValueError(f"{tree.where(name)}: no timestamps")
-        camera, lever = _camera(root, drive_id)
+        chunk = re.search(r"chunk_\d+", tree.root.name)
+        camera, lever = _camera(root, drive_id, chunk[0] if chunk else "")
         return assemble(
             drive_id,
             t_s=(at_us - at_us[0]) / 1e6,
@@ -114,9 +116,10 @@ def _motion(
     return motion_of_poses(at_us / 1e6, positions, rotations, lever)
 
 
-def _camera(root: Path, clip: str) -> tuple[Camera, tuple[float, float, float]]:
-    lens = _calibration(root, clip, "camera_intrinsics", "camera_name", ("width", "height", "cx", "cy", *_POLYNOMIAL))
-    place = _calibration(root, clip, "sensor_extrinsics", "sensor_name", _POSE)
+def _camera(root: Path, clip: str, chunk: str) -> tuple[Camera, tuple[float, float, float]]:
+    names = ("width", "height", "cx", "cy", *_POLYNOMIAL)
+    lens = _calibration(root, clip, chunk, "camera_intrinsics", "camera_name", names)
+    place = _calibration(root, clip, chunk, "sensor_extrinsics", "sensor_name", _POSE)
     angles = np.linspace(0, FITTED_RAD, 51, dtype=np.float64)[1:]
     radii = np.polyval([lens[name] for name in reversed(_POLYNOMIAL)], angles).astype(np.float64)
     where = f"{root}/calibration: {clip} {CAMERA}"
@@ -129,9 +132,9 @@ def _camera(root: Path, clip: str) -> tuple[Camera, tuple[float, float, float]]:
     return camera, (place["x"], place["y"], place["z"])
 
 
-def _calibration(root: Path, clip: str, kind: str, key: str, names: tuple[str, ...]) -> dict[str, float]:
-    """One clip's values of the front camera, from the table that has it."""
-    tables = sorted(root.glob(f"calibration/{kind}/**/*.parquet"))
+def _calibration(root: Path, clip: str, chunk: str, kind: str, key: str, names: tuple[str, ...]) -> dict[str, float]:
+    """One clip's values of the front camera, from the table that has it; that of its chunk is looked at first."""
+    tables = sorted(root.glob(f"calibration/{kind}/**/*.parquet"), key=lambda path: chunk not in path.name)
     for path in tables:
         columns = _read_table(path, ("clip_id", key, *names))
         for row, (owner, sensor) in enumerate(zip(columns["clip_id"], columns[key])):
