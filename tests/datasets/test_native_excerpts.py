@@ -62,7 +62,7 @@ def test_comma2k19_poses_agree_with_gyroscope_and_wheels(real):
         return numbers(parse_array(tree.read(folder + name), name), name)
 
     t_s = array("global_pose/frame_times")
-    motion, camera, _ = read_motion(tree, folder, t_s, [])
+    motion, camera = read_motion(tree, folder, t_s, [])
     assert len(t_s) == 1200
     assert np.degrees(camera.pitch_rad) == pytest.approx(-3.8, abs=0.1)
     gyro = -np.interp(t_s + 0.025, array("processed_log/IMU/gyro/t"), array("processed_log/IMU/gyro/value")[:, 2])

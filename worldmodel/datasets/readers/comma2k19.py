@@ -60,7 +60,7 @@ class Comma2k19:
         where, problems = tree.where(folder), frames.problems
         t_s = _array(tree, f"{folder}{_TIMES}", (-1,))
         height_px, width_px = frames.size()
-        motion, camera, sources = read_motion(tree, folder, t_s, problems)
+        motion, camera = read_motion(tree, folder, t_s, problems)
         scale = width_px / WIDTH_PX
         if abs(height_px / HEIGHT_PX - scale) > 0.02 * scale:
             raise ValueError(f"{frames.tree.where(frames.name)}: {width_px}x{height_px} is no size of the EON's camera")
@@ -78,8 +78,6 @@ class Comma2k19:
             place_id=drive_id.split("/")[0],
             t_s=t_s,
             motion=motion,
-            speed_source=sources[0],
-            yaw_rate_source=sources[1],
             camera=camera,
             frames=frames,
             where=where,
@@ -102,8 +100,8 @@ def segments(root: Path) -> dict[str, tuple[Tree, str]]:
     return found
 
 
-def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -> tuple[EgoMotion, Camera, tuple]:
-    """Motion ``(N,)`` of a segment's frames, the nominal camera at the angles it travels at, and the two sources."""
+def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -> tuple[EgoMotion, Camera]:
+    """Motion ``(N,)`` of a segment's frames, and the nominal camera at the angles it travels at."""
     camera = Camera(WIDTH_PX, HEIGHT_PX, FOCAL_PX, FOCAL_PX, (WIDTH_PX - 1) / 2, (HEIGHT_PX - 1) / 2, height_m=HEIGHT_M)
     try:
         positions = _array(tree, f"{folder}global_pose/frame_positions", (len(t_s), 3))
@@ -112,7 +110,7 @@ def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -
         problems.append(f"{error}; speed from the CAN log, turn from the gyroscope")
         speed = _log(tree, f"{folder}processed_log/CAN/speed/", t_s, problems)
         yaw_rate = _log(tree, f"{folder}processed_log/IMU/gyro/", t_s, problems, column=2)
-        return EgoMotion(speed, -yaw_rate), camera, ("measured", "measured")
+        return EgoMotion(speed, -yaw_rate), camera
     rotations = rotation_of_quaternion(quaternions) @ _FLIP
     motion = motion_of_poses(t_s, positions, rotations)
     with np.errstate(invalid="ignore"):
@@ -126,7 +124,7 @@ def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -
             camera = dataclasses.replace(camera, pitch_rad=pitch, yaw_rad=yaw)
         else:
             problems.append(f"{tree.where(folder)}: travels {pitch:.2f}, {yaw:.2f} rad aside; taken as straight ahead")
-    return motion, camera, ("measured", "measured")
+    return motion, camera
 
 
 def _array(tree: Tree, name: str, shape: tuple[int, ...]) -> FloatArray:
