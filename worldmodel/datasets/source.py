@@ -186,7 +186,8 @@ def assemble(
         raise ValueError(f"{where}: row {int(np.argmax(~np.isfinite(t_s)))}: its time is not a number")
     motion = EgoMotion.unknown((count,)) if motion is None else motion
     usable = np.ones(count, bool) if usable is None else usable
-    steps = np.diff(t_s)
+    with np.errstate(over="ignore"):
+        steps = np.diff(t_s)
     broken = np.concatenate([[True], (steps <= 0) | (steps > pause_s)])
     broken = broken if breaks is None else broken | breaks
     tags = Tags.unknown() if tags is None else tags
@@ -227,7 +228,7 @@ def _plausible(
     kept = []
     for channel, (bound, slack, rate) in _BOUNDS.items():
         values = np.where(over, np.nan, getattr(motion, channel))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             wild = np.isinf(values) | (np.abs(values) > bound)
             values = np.where(wild, np.nan, values)
             jump = np.abs(np.diff(values)) > slack + rate * dt_s[:-1]

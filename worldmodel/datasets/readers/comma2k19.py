@@ -113,9 +113,9 @@ def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -
         return EgoMotion(speed, -yaw_rate), camera
     rotations = rotation_of_quaternion(quaternions) @ _FLIP
     motion = motion_of_poses(t_s, positions, rotations)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         travel = (np.swapaxes(rotations[:-1], -1, -2) @ np.diff(positions, axis=0)[..., None])[..., 0]
-        straight = (motion.speed_mps[:-1] > 5) & (np.abs(motion.yaw_rate_radps[:-1]) < 0.02)
+        straight = (np.abs(motion.speed_mps[:-1] - 50) < 45) & (np.abs(motion.yaw_rate_radps[:-1]) < 0.02)
     if straight.sum() >= 20:
         ahead, left, up = np.median(travel[straight] / np.linalg.norm(travel[straight], axis=1, keepdims=True), axis=0)
         # Travelling down and to the right in its own axes, a camera looks up and to the left.
