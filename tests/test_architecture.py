@@ -31,7 +31,7 @@ FLOORS = {
 SAME_ROOM = {"cli": "command line", "config": "command line"}
 #: Third-party packages that one place alone may import.
 ONLY_IN = {
-    "av": {"worldmodel/datasets/video.py"},
+    "av": {"worldmodel/datasets/video.py", "worldmodel/datasets/stream.py"},
     "hydra": {"worldmodel/config.py", "worldmodel/cli.py"},
     "omegaconf": {"worldmodel/config.py", "worldmodel/cli.py"},
     "highway_env": {"worldmodel/reference/traffic.py"},

@@ -1,5 +1,6 @@
 """Windows: never across two stretches, batches a pure function of (seed, k), splits by drive or place."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -116,6 +117,20 @@ def test_splits_keep_drives_and_places_whole():
         assert not ids[0] & ids[1]
         assert len(train) + len(held_out) == len(stretches)
         assert 0.05 < len(held_out) / len(stretches) < 0.4
+
+
+def test_a_publisher_s_split_is_taken_where_every_drive_has_one():
+    def named(name, kind):
+        one = stretch(name, 20)
+        return dataclasses.replace(one, info=dataclasses.replace(one.info, split=kind))
+
+    kinds = {f"drive{i}": ("train", "val", "test")[min(2, i % 7)] for i in range(20)}
+    train, held_out = split([named(*item) for item in kinds.items()])
+    expected = {name for name, kind in kinds.items() if kind != "train"}
+    assert {s.info.drive_id for s in held_out} == expected
+    assert {s.info.drive_id for s in train} == set(kinds) - expected
+    mixed = [named(*item) for item in kinds.items()] + [stretch("other", 20)]
+    assert {s.info.drive_id for s in split(mixed)[1]} != expected, "where one has none, the hash decides for all"
 
 
 def test_a_drive_stays_on_its_side_when_others_join():

@@ -38,6 +38,7 @@ class EpisodeInfo:
         speed_source, yaw_rate_source: how each channel of motion was obtained.
         caption, licence: free text.
         source: name of the dataset it came from.
+        split: the publisher's, ``train``, ``val`` or ``test``; empty when there is none.
     """
 
     drive_id: str
@@ -49,6 +50,7 @@ class EpisodeInfo:
     caption: str = ""
     licence: str = ""
     source: str = ""
+    split: str = ""
 
     def validate(self) -> EpisodeInfo:
         """Raise ``ValueError`` naming the field on an empty id, an unknown motion source or a mask of another size."""
@@ -345,6 +347,7 @@ class EpisodeDataset:
             caption=row["caption"],
             licence=row["licence"],
             source=row["source"],
+            split=row.get("split") or "",
         )
         slot = row["data/chunk_index"], row["data/file_index"]
         return Episode(

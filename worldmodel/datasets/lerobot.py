@@ -199,6 +199,7 @@ def _episode_row(episode: int, start: int, chunk: int, file: int, task: str, foo
         "meta/episodes/file_index": 0,
     }
     row |= {field: footer[field] for field in _TEXT_FIELDS}
+    row["split"] = footer.get("split", "")  # footers of version 1 may be older than this field
     row["camera_height_m"] = json.loads(footer["camera"])["height_m"]
     row |= {f"stats/{name}/{kind}": value for name, stats in footer["stats"].items() for kind, value in stats.items()}
     return row

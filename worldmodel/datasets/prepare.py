@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from worldmodel.datasets import lerobot
+from worldmodel.datasets.check import MotionCheck, check_motion
 from worldmodel.datasets.contact_sheet import write_contact_sheet
 from worldmodel.datasets.episodes import EpisodeInfo, EpisodeWriter
 from worldmodel.datasets.source import Recording, Source
@@ -65,6 +66,7 @@ class DriveReport:
     known_seconds: float = 0.0
     metres: float = 0.0
     speed_seconds: float = 0.0
+    top_mps: float = 0.0
     dropped_frames: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
     error: str = ""
@@ -101,7 +103,7 @@ def prepare(
     need = int(sum(plans[d].frames for d in good) * settings.height_px * settings.width_px * BYTES_PER_PIXEL)
     if progress:
         print(f"{source.name}: {len(good)} drives, about {need / 1e6:.0f} MB into {out}", file=sys.stderr)
-    if dry_run:
+    if dry_run or not good:
         return list(plans.values())
     free = shutil.disk_usage(_existing(out)).free
     if need > free:
@@ -118,6 +120,7 @@ def prepare(
     if any(r.episodes for r in reports):
         lerobot.rebuild_meta(out)
         write_contact_sheet(out)
+        check_motion(out).write(out)
     return reports
 
 
@@ -134,7 +137,7 @@ def plan(source: Source, drive_id: str, settings: Settings) -> DriveReport:
         _account(report, recording, rows)
     report.problems += recording.problems
     if not parts:
-        report.error = f"{drive_id}: no stretch of {settings.min_frames} frames"
+        report.error = f"{drive_id}: no stretch of {settings.min_frames} frames; --min-frames takes shorter ones"
     return report
 
 
@@ -158,19 +161,22 @@ def prepare_drive(source: Source, drive_id: str, number: int, out: Path, setting
             caption=recording.caption,
             licence=recording.licence,
             source=source.name,
+            split=recording.split,
         ).validate()
         writer = EpisodeWriter(out, crf=settings.crf)
         part = 0
         while parts:
             rows = parts.pop(0)
-            written = _written(out, number, part, int(rows[0]))
-            if written is None:
-                written = _write(writer, recording, view, info, rows, (number, part), settings)
-            rows, rest = rows[:written], rows[written + 1 :]
+            taken = _written(out, number, part, int(rows[0]))
+            if taken is None:
+                taken = _write(writer, recording, view, info, rows, (number, part), settings)
+            rest = rows[taken + 1 :]
             parts[:0] = [rest] if len(rest) >= settings.min_frames else []
-            if len(rows):
-                _account(report, recording, rows)
+            if taken >= settings.min_frames:
+                _account(report, recording, rows[:taken])
                 part += 1
+            else:
+                report.dropped_frames += taken
     except ValueError as error:
         report.error = _named(drive_id, error)
         return report
@@ -201,7 +207,7 @@ def _write(
     slot: tuple[int, int],
     settings: Settings,
 ) -> int:
-    """Write one stretch up to its first unreadable frame; returns how many rows were written, 0 when too few."""
+    """Write one stretch up to its first unreadable frame; returns how many rows that took. Too few are not kept."""
     episode = writer.open(info, drive=slot[0], part=slot[1])
     try:
         for frame in recording.frames(rows.tolist()):
@@ -211,10 +217,11 @@ def _write(
         count = episode.count
         if count < settings.min_frames:
             episode.abort()
-            return 0
+            return count
         taken = rows[:count]
         motion = motion_between(recording.motion, recording.t_s, taken, np.append(taken[1:], len(recording)))
-        episode.finish(recording.t_s[taken], motion, recording.tags[taken], source_frame=taken)
+        columns = {name: column[taken] for name, column in recording.columns.items()}
+        episode.finish(recording.t_s[taken], motion, recording.tags[taken], source_frame=taken, columns=columns)
     except BaseException:
         episode.abort()
         raise
@@ -239,6 +246,7 @@ def _account(report: DriveReport, recording: Recording, rows: Any) -> None:
     speed_known = np.isfinite(motion.speed_mps)
     report.speed_seconds += float(steps[speed_known].sum())
     report.metres += float((motion.speed_mps * steps)[speed_known].sum())
+    report.top_mps = float(np.max(motion.speed_mps[speed_known], initial=report.top_mps))
 
 
 def _run(jobs: Sequence[tuple], workers: int):
@@ -311,7 +319,9 @@ def summary(reports: Sequence[DriveReport]) -> str:
         f"{'frames':>22} {sum(r.frames for r in good)}",
         f"{'hours':>22} {seconds / 3600:.3f}",
         f"{'known motion':>22} {known / seconds:.0%}" if seconds else "",
-        f"{'mean speed':>22} {sum(r.metres for r in good) / timed:.1f} m/s" if timed else f"{'mean speed':>22} unknown",
+        f"{'speed':>22} mean {sum(r.metres for r in good) / timed:.1f}, top {max(r.top_mps for r in good):.1f} m/s"
+        if timed
+        else f"{'speed':>22} unknown",
         f"{'frames dropped':>22} {sum(r.dropped_frames for r in good)} (in stretches too short)",
     ]
     lines += [f"  rejected  {r.error}" for r in reports if r.error]
@@ -333,18 +343,19 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def add_arguments(parser: argparse.ArgumentParser, default_out: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser, default_out: str, *, min_frames: int = 16) -> None:
     """The options that every ``data/<name>/prepare.py`` shares."""
     parser.add_argument("--out", type=Path, default=Path(default_out), help="folder of the episodes")
     parser.add_argument("--size", type=parse_size, default=(128, 256), help="height x width, as 128x256")
     parser.add_argument("--limit", type=int, help="at most that many drives")
+    parser.add_argument("--min-frames", type=int, default=min_frames, help="drop shorter stretches (at 10 Hz)")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--dry-run", action="store_true", help="report, write nothing")
 
 
 def run(source: Source, arguments: argparse.Namespace) -> int:
     """Prepare with parsed arguments, print the summary; the exit status."""
-    settings = Settings(*arguments.size)
+    settings = Settings(*arguments.size, min_frames=arguments.min_frames)
     try:
         reports = prepare(
             source,
@@ -359,5 +370,6 @@ def run(source: Source, arguments: argparse.Namespace) -> int:
         return 1
     print(summary(reports))
     if not arguments.dry_run and any(r.episodes for r in reports):
+        print(f"{'motion':>22} {MotionCheck.read(arguments.out)}")
         print(f"{'episodes in':>22} {arguments.out}\n{'contact sheet':>22} {arguments.out / 'contact_sheet.png'}")
     return 0 if any(not r.error for r in reports) else 1

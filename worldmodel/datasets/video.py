@@ -1,4 +1,4 @@
-"""Video files in and out. The only importer of ``av`` in the project.
+"""Video files in and out. With ``stream`` the only importer of ``av`` in the project.
 
 Everything written is H.264 with 4:2:0 chroma, one key frame every ten frames and no B-frames: it plays in any browser
 and a window is reached by decoding at most nine frames too many. Reading seeks; it never decodes from the beginning.
@@ -385,10 +385,10 @@ def _open_video(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: empty file")
     try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
-        raise ValueError(f"{path}: {why_unreadable(path)} ({error.strerror or error})") from error
-    if not container.streams.video:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {why_unreadable(path)} ({getattr(error, 'strerror', '') or error})") from error
+    if not container.streams.video or container.streams.video[0].codec_context is None:
         container.close()
         raise ValueError(f"{path}: {why_unreadable(path)} (no video stream)")
     return container

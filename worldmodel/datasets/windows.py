@@ -43,6 +43,11 @@ class StretchInfo(Protocol):
         """``(H, W)`` false where the source camera saw nothing."""
         ...
 
+    @property
+    def split(self) -> str:
+        """The publisher's, ``train``, ``val`` or ``test``; empty when there is none."""
+        ...
+
 
 class Stretch(Protocol):
     """An uninterrupted stretch of driving, on disk or in memory."""
@@ -90,6 +95,7 @@ class MemoryInfo:
     place_id: str
     camera: Camera
     valid_mask: NDArray[np.bool_]
+    split: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +130,7 @@ def load_all(stretches: Sequence[Stretch]) -> list[MemoryEpisode]:
     return [
         MemoryEpisode(
             s.episode_id,
-            MemoryInfo(s.info.drive_id, s.info.place_id, s.info.camera, s.info.valid_mask),
+            MemoryInfo(s.info.drive_id, s.info.place_id, s.info.camera, s.info.valid_mask, s.info.split),
             s.read(0, s.length),
             s.t_s,
             s.motion,
@@ -139,11 +145,16 @@ def split(
 ) -> tuple[list[Stretch], list[Stretch]]:
     """Divide into (training, held out) by drive or by place, never within one.
 
-    A group is held out when the hash of its id falls below ``held_out``, so the answer for one group does not depend
+    Where every stretch names a publisher's split and training is one of several, that is taken. Otherwise
+    a group is held out when the hash of its id falls below ``held_out``, so the answer for one group does not depend
     on which others are there; except that when none falls below and there are two or more, the lowest one is.
     """
     groups = sorted({getattr(s.info, f"{by}_id") for s in stretches}, key=lambda g: _unit_hash(salt + g))
-    out = {g for g in groups if _unit_hash(salt + g) < held_out}
+    official = {s.info.split for s in stretches}
+    if held_out > 0 and "" not in official and "train" in official and len(official) > 1:
+        out = {getattr(s.info, f"{by}_id") for s in stretches if s.info.split != "train"}
+    else:
+        out = {g for g in groups if _unit_hash(salt + g) < held_out}
     if held_out > 0 and not out and len(groups) > 1:
         out = {groups[0]}
     if len(out) == len(groups) and len(groups) > 1:

@@ -25,7 +25,7 @@ import dataclasses
 import fnmatch
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from worldmodel.datasets.frames import VideoFrames
 from worldmodel.datasets.source import Recording
 from worldmodel.datasets.steering import SteeredVehicle
 from worldmodel.datasets.video import VideoReader
 from worldmodel.geometry.camera import nominal_camera
-from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray, MotionSource, Tags
+from worldmodel.types import Camera, EgoMotion, FloatArray, MotionSource, Tags
 
 #: Used where no profile says otherwise.
 DEFAULT_PROFILE: Mapping[str, Any] = {"camera": {"hfov_deg": 65.0, "horizon": 0.5}}
@@ -100,7 +101,7 @@ class Recordings:
             speed_source=speed_source,
             yaw_rate_source=yaw_source,
             camera=camera,
-            frames=_Frames(video_path),
+            frames=VideoFrames(video_path, problems=problems),
             breaks=breaks,
             usable=np.ones(len(t_s), bool),
             tags=Tags(np.tile(tags.codes, (len(t_s), 1))),
@@ -136,18 +137,6 @@ def camera_of(spec: Mapping[str, Any], width_px: int, height_px: int) -> Camera:
         cx_px=float(spec.get("centre", 0.5)) * width_px - 0.5,
         height_m=float(spec.get("height_m", math.nan)),
     ).validate()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Frames:
-    """``FrameReader`` over one mp4."""
-
-    path: Path
-
-    def __call__(self, rows: Sequence[int]) -> Iterator[FrameArray | None]:
-        with VideoReader(self.path) as video:
-            for row in rows:
-                yield video.read(row, 1)[0]
 
 
 def _read_table(stem: Path) -> tuple[dict[str, FloatArray] | None, list[str]]:

@@ -22,15 +22,16 @@ import dataclasses
 import datetime
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from worldmodel.datasets.source import Recording, read_image
+from worldmodel.datasets.frames import ImageFrames
+from worldmodel.datasets.source import Problems, Recording, read_image
 from worldmodel.datasets.steering import SteeredVehicle
 from worldmodel.geometry.camera import nominal_camera
-from worldmodel.types import Camera, FrameArray, Tags
+from worldmodel.types import Camera, Tags
 
 VEHICLE = SteeredVehicle(wheelbase_m=2.87, full_scale_deg=25.0, right_positive=True, response_s=0.15, lead_s=-0.03)
 VERTICAL_FOV_DEG, HORIZON, CAMERA_HEIGHT_M = 60.0, 0.405, 0.97
@@ -64,7 +65,7 @@ class UdacitySim:
     def open(self, drive_id: str) -> Recording:
         """Open one log; errors name the file."""
         log = self._logs()[drive_id]
-        problems = _Problems(log)
+        problems = Problems(log)
         rows = _read_log(log, problems)
         if not rows:
             raise ValueError(f"{log}: no usable row; {'; '.join(problems.lines()) or 'the file is empty'}")
@@ -94,7 +95,7 @@ class UdacitySim:
             speed_source="measured" if np.isfinite(motion.speed_mps).any() else "unknown",
             yaw_rate_source="inferred" if np.isfinite(motion.yaw_rate_radps).any() else "unknown",
             camera=camera(width_px, height_px),
-            frames=_Frames([image or log for image in images], (height_px, width_px, 3), found),
+            frames=ImageFrames(images, (height_px, width_px, 3), found),
             breaks=breaks,
             usable=usable,
             tags=Tags(np.tile(Tags.named(traffic="none").codes, (len(rows), 1))),
@@ -119,45 +120,7 @@ class _Row:
     speed_mph: float
 
 
-class _Problems:
-    """Reasons, each with the names it concerns."""
-
-    def __init__(self, log: Path) -> None:
-        self._log, self._names = log, dict[str, list[str]]()
-
-    def add(self, reason: str, name: str) -> None:
-        self._names.setdefault(reason, []).append(name)
-
-    def lines(self) -> list[str]:
-        """One line per reason, with its first names."""
-        return [
-            f"{self._log}: {reason}: {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for reason, names in self._names.items()
-        ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Frames:
-    """``FrameReader`` over single images."""
-
-    paths: Sequence[Path]
-    shape: tuple[int, int, int]
-    problems: list[str]
-
-    def __call__(self, rows: Sequence[int]) -> Iterator[FrameArray | None]:
-        for row in rows:
-            try:
-                frame = read_image(self.paths[row])
-                if frame.shape != self.shape:
-                    raise ValueError(f"{self.paths[row]}: size {frame.shape[:2]}, others have {self.shape[:2]}")
-            except ValueError as error:
-                self.problems.append(str(error))
-                yield None
-            else:
-                yield frame
-
-
-def _read_log(log: Path, problems: _Problems) -> list[_Row]:
+def _read_log(log: Path, problems: Problems) -> list[_Row]:
     try:
         data = log.read_bytes()
     except OSError as error:
