@@ -27,6 +27,7 @@ MODES = {
     "drive": ("worldmodel.simulation.make_drive", "DriveConfig"),
     "reference": ("worldmodel.simulation.reference_film", "FilmConfig"),
     "replay": ("worldmodel.evaluation.replay", "ReplayConfig"),
+    "mine": ("worldmodel.simulation.mining", "MineConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
@@ -41,6 +42,7 @@ PLAIN_KEYS = frozenset(
         "scenario",
         "edits",
         "views",
+        "kinds",
         "policy",
         "prompt",
         "out",

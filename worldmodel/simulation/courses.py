@@ -109,12 +109,22 @@ def lay_out(
                 raise FieldError(place, f"the motion to be edited is unknown at {unknown:.1f} s")
             motion = apply(edit, motion, dt_s)
             _check(motion[:steps], base, dt_s, limits, place, edit)
-        differs = (motion.speed_mps[:steps] != base.speed_mps[:steps]) | (
-            motion.yaw_rate_radps[:steps] != base.yaw_rate_radps[:steps]
+        first_step = _parting(motion[:steps], base[:steps])
+        driven = EgoMotion(
+            np.concatenate([base.speed_mps[:first_step], motion.speed_mps[first_step:steps]]),
+            np.concatenate([base.yaw_rate_radps[:first_step], motion.yaw_rate_radps[first_step:steps]]),
         )
-        first_step = int(np.argmax(differs)) if differs.any() else steps
-        courses.append(Course(branch.name, motion[:steps], min(first_step, policy_step), policy, policy_step))
+        courses.append(Course(branch.name, driven, min(first_step, policy_step), policy, policy_step))
     return courses
+
+
+def _parting(motion: EgoMotion, base: EgoMotion) -> int:
+    """The first step at which two motions differ by more than arithmetic does; their length where none does."""
+    apart = np.maximum(
+        np.abs(motion.speed_mps - base.speed_mps), np.abs(motion.yaw_rate_radps - base.yaw_rate_radps)
+    )
+    differs = apart > 1e-9
+    return int(np.argmax(differs)) if differs.any() else len(differs)
 
 
 def apply(edit: Edit, motion: EgoMotion, dt_s: float) -> EgoMotion:
@@ -147,7 +157,8 @@ def _braked(speed: FloatArray, edit: Brake, first: int, dt_s: float) -> FloatArr
     last = first + round(edit.for_s / dt_s)
     for step in range(first, len(speed)):
         before = slower[step - 1] if step else speed[0]
-        change = -edit.decel_mps2 * dt_s if step < last else speed[step] - (speed[step - 1] if step else speed[0])
+        own = speed[step] - (speed[step - 1] if step else speed[0])
+        change = min(own, -edit.decel_mps2 * dt_s) if step < last else own
         # Never faster than it was, and it does not reverse.
         slower[step] = min(max(before + change, 0.0), max(speed[step], 0.0))
     return slower

@@ -29,7 +29,7 @@ SHIFT_PEAK = 5.7736
 
 @dataclasses.dataclass(frozen=True)
 class Brake:
-    """Slow down by ``decel_mps2`` for ``for_s``; after it the speed changes as it did, from lower down."""
+    """Slow down by at least ``decel_mps2`` for ``for_s``; after it the speed changes as it did, from lower down."""
 
     decel_mps2: float
     for_s: float

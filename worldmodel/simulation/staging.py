@@ -81,18 +81,25 @@ class Shrunk:
     Args:
         world: of larger frames.
         camera: of the wanted ones.
+
+    Attributes:
+        is_dark: nothing is drawn, frames are black: for stretches that nobody will see.
     """
 
     def __init__(self, world: World, camera: Camera) -> None:
         self.world, self.camera, self.dt_s = world, camera, world.dt_s
+        self.is_dark = False
 
     def start(self, context: Any, *, batch: int = 1, seed: int = 0) -> FrameArray:
         """As the world's own."""
+        self._batch = batch
         return self._small(self.world.start(context, batch=batch, seed=seed))
 
     def step(self, motion: EgoMotion, *, tags: Tags | None = None, decode: bool = True) -> NDArray[np.uint8] | None:
         """As the world's own."""
-        frames = self.world.step(motion, tags=tags, decode=decode)
+        frames = self.world.step(motion, tags=tags, decode=decode and not self.is_dark)
+        if self.is_dark and decode:
+            return np.zeros((self._batch, self.camera.height_px, self.camera.width_px, 3), dtype=np.uint8)
         return None if frames is None else self._small(frames)
 
     def snapshot(self) -> Any:
@@ -218,15 +225,19 @@ def _stage_reference(
     world, policy = Shrunk(ReferenceWorld(camera=large, dt_s=dt_s), camera), open_policy(policy_name or DEFAULT_DRIVER)
     carry = begin(world, [options], policy)  # pyright: ignore[reportArgumentType]
     moments: list[Moment] = []
-    for _ in range(settling + shown - 1):
+    for index in range(settling + shown - 1):
+        # The frame this step ends at is the first of the context or a later one, or somebody drives by sight.
+        world.is_dark = policy.needs_truth and index + 1 < settling
         carry, moment = advance(world, policy, carry)
         moments.append(moment)
     wanted = scenario.look if (scenario.look.codes > 0).any() else None
     told = None if wanted is None else Tags(np.repeat(wanted.codes[None], steps + 1, axis=0))
     fork = Fork(world, world.snapshot(), copy.deepcopy(carry), told)
-    for _ in range(steps + round(further_s / dt_s)):
+    for index in range(steps + round(further_s / dt_s)):
+        world.is_dark = policy.needs_truth and index >= steps
         carry, moment = advance(world, policy, carry, tags=wanted)
         moments.append(moment)
+    world.is_dark = False
     moments.append(Moment(carry.frames, 0.0, EgoMotion.unknown((1,)), None, info_of(world)))
     before, after = moments[settling : settling + shown], moments[settling + shown - 1 :]
     clip = Clip(
