@@ -33,8 +33,8 @@ def test_shared_history_is_computed_once(fake_world):
     courses = lay_out(open_edits(EDITS).branches, MOTION, STEPS, 0.1)
     carry = begin(fake_world, Tags.unknown(), Recorded(MOTION), batch=1)
     drives = drive_branches(fake_world, carry, courses, steps=STEPS, progress=told.append)
-    assert len(fake_world.moved) == sum(told) == count_steps(courses, STEPS) == STEPS + 7 + 2 + 7
-    assert [drive.fresh_steps for drive in drives] == [STEPS, 7, 2, 7]
+    assert len(fake_world.moved) == sum(told) == count_steps(courses, STEPS) == STEPS + 7 + 3 + 7
+    assert [drive.fresh_steps for drive in drives] == [STEPS, 7, 3, 7]
 
 
 def test_the_first_branch_is_the_drive_without_branches(world):

@@ -137,7 +137,10 @@ def test_a_line_and_a_file_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ("{kind: brake, decel_mps2: 12, for_s: 1}", r"decel_mps2: beyond the vehicle's limits: 12 m/s2 is not in 0\.\.8"),
+        (
+            "{kind: brake, decel_mps2: 12, for_s: 1}",
+            r"decel_mps2: beyond the vehicle's limits: 12 m/s2 is not in 0\.\.8",
+        ),
         ("{kind: shift, left_m: 3, over_s: 0.5}", r"left_m: beyond the vehicle's limits: 69\.3 m/s2 sideways"),
         ("{kind: brake, decel_mps2: -3, for_s: 1}", r"decel_mps2: expected a number above 0, got -3"),
         ("{kind: brake, decel_mps2: 3, for_s: 1, from_s: -2}", r"from_s: expected a number from 0, got -2"),

@@ -76,7 +76,12 @@ def test_contexts_of_footage_and_tags(tmp_path):
         ("weather: rain", "wether: rain", 6, r"tags\.wether: no such field; did you mean 'weather'"),
         ("weather: rain", "road_kind: country", 6, r"tags\.road_kind: the context's road is 'town', got 'country'"),
         ("seed: 3, ", "", 3, r"context\.reference: seed is missing"),
-        ("road_kind: town", "road_kind: lane", 3, r"context\.reference\.road_kind: expected one of motorway, .* 'lane'"),
+        (
+            "road_kind: town",
+            "road_kind: lane",
+            3,
+            r"context\.reference\.road_kind: expected one of motorway, .* 'lane'",
+        ),
         ("road_kind: town", "lanes: 7", 3, r"context\.reference\.lanes: expected 0 \(drawn\) to 3, got 7"),
         ("  reference:", "  data: no/such\n  reference:", 2, "context: give one of .*, got reference and data"),
         ("{seed: 3, road_kind: town, traffic: light}", "town", 3, r"context\.reference: expected fields such as seed"),

@@ -124,7 +124,10 @@ def test_of_an_episode_the_nearest_frames_are_seen(tmp_path, prepared):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("alpha", "beta"), r"scenario\.yaml:3: context\.episode: episode=beta: .* has none of that name; did you mean"),
+        (
+            ("alpha", "beta"),
+            r"scenario\.yaml:3: context\.episode: episode=beta: .* has none of that name; its drives are alpha",
+        ),
         (("t_s: 2", "t_s: 200"), r"scenario\.yaml:5: context\.t_s: t_s=200: alpha#000 goes from 0\.0 to 4\.7 s"),
         (("length_s: 2.0", "length_s: 9"), r"scenario\.yaml:6: length_s: 9 s: only 2\.7 s of alpha#000 are left"),
     ],

@@ -1,4 +1,4 @@
-"""The learned branches beside the true ones: how far apart at each horizon, and what the truth knows of gap and contact.
+"""The learned branches beside the true ones: how far off at each horizon, and what the truth says of gap and contact.
 
 Knows drives of branches and judges, nothing of files or of how they were driven.
 

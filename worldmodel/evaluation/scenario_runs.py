@@ -239,4 +239,3 @@ def _table(
     temporary = out / "summary.md.tmp"
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, out / "summary.md")
-

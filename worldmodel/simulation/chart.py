@@ -6,6 +6,7 @@ Shapes: T points of a curve.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -83,7 +84,7 @@ def line_chart(
 
 
 def _draw(picture: NDArray[np.uint8], points: Sequence[tuple[int, int] | None], colour, curve: Curve) -> None:
-    for index, (one, other) in enumerate(zip(points[:-1], points[1:])):
+    for index, (one, other) in enumerate(itertools.pairwise(points)):
         if one is not None and other is not None and not (curve.is_dashed and index % 2):
             cv2.line(picture, one, other, colour, 1 if curve.is_dashed else 2, cv2.LINE_AA)
 
@@ -103,7 +104,8 @@ def _ticks(low: float, high: float) -> FloatArray:
     """Round numbers, four to nine of them, from low to high."""
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 8)
-    return np.round(np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1) * step, 10)
+    whole = np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1, dtype=np.float64)
+    return np.round(whole * step, 10)
 
 
 def _text(picture: NDArray[np.uint8], text: str, place: tuple[int, int], size: float = 0.4) -> None:

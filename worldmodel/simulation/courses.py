@@ -15,7 +15,7 @@ import numpy as np
 
 from worldmodel.geometry.motion import VehicleLimits, dead_reckon, ego_motion
 from worldmodel.simulation.documents import FieldError, Place
-from worldmodel.simulation.edits import Branch, Brake, Edit, React, Shift, Speed, Switch
+from worldmodel.simulation.edits import Brake, Branch, Edit, React, Shift, Speed, Switch
 from worldmodel.simulation.policies.library import open_policy
 from worldmodel.simulation.policies.policy import Action, Observation
 from worldmodel.types import EgoMotion, FloatArray
@@ -120,9 +120,7 @@ def lay_out(
 
 def _parting(motion: EgoMotion, base: EgoMotion) -> int:
     """The first step at which two motions differ by more than arithmetic does; their length where none does."""
-    apart = np.maximum(
-        np.abs(motion.speed_mps - base.speed_mps), np.abs(motion.yaw_rate_radps - base.yaw_rate_radps)
-    )
+    apart = np.maximum(np.abs(motion.speed_mps - base.speed_mps), np.abs(motion.yaw_rate_radps - base.yaw_rate_radps))
     differs = apart > 1e-9
     return int(np.argmax(differs)) if differs.any() else len(differs)
 
@@ -191,7 +189,7 @@ def _late(motion: EgoMotion, first: int, steps: int) -> EgoMotion:
 
 def _moved_aside(motion: EgoMotion, edit: Shift, first: int, dt_s: float) -> EgoMotion:
     count = motion.shape[0]
-    t_s = np.arange(count + 1) * dt_s
+    t_s = dt_s * np.arange(count + 1, dtype=np.float64)
     unknown_end = EgoMotion(np.append(motion.speed_mps, np.nan), np.append(motion.yaw_rate_radps, np.nan))
     poses = dead_reckon(unknown_end, t_s)
     share = np.clip((t_s - first * dt_s) / edit.over_s, 0.0, 1.0)
@@ -214,9 +212,7 @@ def _moved_aside(motion: EgoMotion, edit: Shift, first: int, dt_s: float) -> Ego
     )
 
 
-def _check(
-    motion: EgoMotion, base: EgoMotion, dt_s: float, limits: VehicleLimits, place: Place, edit: Edit
-) -> None:
+def _check(motion: EgoMotion, base: EgoMotion, dt_s: float, limits: VehicleLimits, place: Place, edit: Edit) -> None:
     """Raise ``FieldError`` where an edited motion is beyond the limits, and beyond what the recording does itself."""
 
     def of(m: EgoMotion) -> dict[str, FloatArray]:

@@ -140,9 +140,7 @@ def run(config: MineConfig) -> Path:
     return final
 
 
-def search(
-    t_s: FloatArray, motion: EgoMotion, columns: Mapping[str, NDArray], config: MineConfig
-) -> Iterator[Find]:
+def search(t_s: FloatArray, motion: EgoMotion, columns: Mapping[str, NDArray], config: MineConfig) -> Iterator[Find]:
     """The remarkable moments of one episode for which there is a whole context, and some drive after it.
 
     Args:

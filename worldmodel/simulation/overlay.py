@@ -18,8 +18,8 @@ from worldmodel.geometry.motion import dead_reckon
 from worldmodel.simulation.sheet import STRIP_PX
 from worldmodel.types import Camera, EgoMotion, FrameArray
 
-#: Colours of the way ahead.
-TOLD, OTHER = (80, 220, 120), (250, 170, 60)
+#: Colour of the way ahead.
+TOLD = (80, 220, 120)
 _AHEAD_S, _TRACK_M, _DARK, _LIGHT = 3.0, 1.7, 24, 235
 #: The smallest picture a label can be read on.
 _LEAST_HEIGHT_PX, _LEAST_WIDTH_PX = 192, 384
@@ -35,7 +35,7 @@ def way_ahead(motion: EgoMotion, step: int, dt_s: float, *, ahead_s: float = _AH
     known = part.is_known
     count = int(np.argmin(known)) if not known.all() else len(known)
     speed, yaw = np.append(part.speed_mps[:count], np.nan), np.append(part.yaw_rate_radps[:count], np.nan)
-    return dead_reckon(EgoMotion(speed, yaw), np.arange(count + 1) * dt_s)
+    return dead_reckon(EgoMotion(speed, yaw), dt_s * np.arange(count + 1, dtype=np.float64))
 
 
 def project(points_m: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:

@@ -53,12 +53,7 @@ _REFERENCE_FIELDS = ("seed", "settle_s", "weather", "time_of_day", "road_kind", 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """A happening that is asked for.
-
-    Attributes:
-        kind: of the vocabulary's ``event``.
-        t_s: seconds after the start of the drive.
-    """
+    """A happening that is asked for: a kind of the vocabulary's ``event``, seconds after the start of the drive."""
 
     kind: str
     t_s: float
@@ -74,7 +69,7 @@ class ReferenceContext:
 
 @dataclasses.dataclass(frozen=True)
 class FootageContext:
-    """An episode of a prepared set, or a recording: ``path`` of either, and the time the context ends (``None``: early).
+    """An episode of a prepared set, or a recording, up to some moment.
 
     Attributes:
         path: folder of a prepared set, or an mp4.

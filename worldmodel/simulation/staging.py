@@ -35,7 +35,7 @@ DEFAULT_DRIVER = "oracle-keeper"
 
 @dataclasses.dataclass(frozen=True)
 class Fork:
-    """The true world at the moment a context ends: restore, and drive on from ``carry``, telling it ``tags`` (S + 1,)."""
+    """The true world when a context ends: restore, and drive on from ``carry``, telling it ``tags`` (S + 1,)."""
 
     world: World
     snapshot: Any
@@ -125,9 +125,7 @@ class Shrunk:
         return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]).astype(np.uint8)
 
 
-def stage(
-    scenario: ScenarioFile, camera: Camera, *, dt_s: float, policy: str = "", further_s: float = 0.0
-) -> Staged:
+def stage(scenario: ScenarioFile, camera: Camera, *, dt_s: float, policy: str = "", further_s: float = 0.0) -> Staged:
     """Resolve a scenario for a world.
 
     Args:
