@@ -1,4 +1,4 @@
-"""``rollout.py mode=replay``: the model goes on from a scenario's context with the recorded motion, beside what was seen.
+"""``rollout.py mode=replay``: the model goes on from a scenario's context with the recorded motion, beside the truth.
 
     <out>/replay.mp4           the recording and the first samples, with what was told drawn in
     <out>/recorded, sample_00  drives; the recording's truth, where there is one, is in its columns
