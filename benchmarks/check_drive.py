@@ -1,6 +1,7 @@
 """Does a recorded drive do what it was told? Speed, yaw and lane markings read back by plain geometry.
 
     python benchmarks/check_drive.py outputs/drive [--control] [--seconds 60] [--json check.json]
+    python benchmarks/check_drive.py outputs/drive --against outputs/mirrored
 
 With ``--control`` the same reading stands beside two true drives of the reference world: one moved by the same motion
 and one by its own driver. Shuffled motion, beside which signs agree in about half of the turning seconds, is always
@@ -18,7 +19,8 @@ import cv2
 
 from worldmodel.evaluation.check import check_drive, table
 from worldmodel.evaluation.control import own_drive, same_motion
-from worldmodel.evaluation.reading import read_drive
+from worldmodel.evaluation.parting import parting, parting_table
+from worldmodel.evaluation.reading import DriveReading, read_drive
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.types import Drive
 
@@ -36,11 +38,24 @@ def first_seconds(drive: Drive, seconds: float) -> Drive:
     )
 
 
-def check(name: str, drive: Drive) -> dict:
+def read(name: str, drive: Drive) -> DriveReading:
     def progress(done: int, count: int) -> None:
         print(f"\r{name}: {done} of {count} frames", end="\n" if done == count else "", file=sys.stderr, flush=True)
 
-    return check_drive(drive.motion, read_drive(drive, progress=progress), drive.t_s)
+    return read_drive(drive, progress=progress)
+
+
+def check(name: str, drive: Drive) -> dict:
+    return check_drive(drive.motion, read(name, drive), drive.t_s)
+
+
+def opened(folder: Path, arguments: argparse.Namespace) -> Drive:
+    """The drive, or its beginning, its camera's height filled in where it is unknown."""
+    drive = load_drive(folder)
+    if math.isnan(drive.camera.height_m):
+        print(f"the camera's height is unknown: {arguments.camera_height} m is taken", file=sys.stderr)
+        drive = dataclasses.replace(drive, camera=dataclasses.replace(drive.camera, height_m=arguments.camera_height))
+    return first_seconds(drive, arguments.seconds) if arguments.seconds < math.inf else drive
 
 
 def main() -> None:
@@ -50,18 +65,19 @@ def main() -> None:
     parser.add_argument("--control-seconds", type=float, default=20.0, help="length of those")
     parser.add_argument("--seconds", type=float, default=math.inf, help="look at the beginning alone")
     parser.add_argument("--camera-height", type=float, default=1.4, help="where the drive does not say, in metres")
+    parser.add_argument("--against", type=Path, help="another drive from the same beginning: how do the two part?")
     parser.add_argument("--json", type=Path, help="write all scores here")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     try:
-        drive = load_drive(arguments.drive)
-        if math.isnan(drive.camera.height_m):
-            print(f"the camera's height is unknown: {arguments.camera_height} m is taken", file=sys.stderr)
-            drive = dataclasses.replace(
-                drive, camera=dataclasses.replace(drive.camera, height_m=arguments.camera_height)
-            )
-        if arguments.seconds < math.inf:
-            drive = first_seconds(drive, arguments.seconds)
+        drive = opened(arguments.drive, arguments)
+        if arguments.against:
+            both = [drive, opened(arguments.against, arguments)]
+            count = min(map(len, both))
+            readings = [read(str(name), d) for name, d in zip((arguments.drive, arguments.against), both)]
+            told, seen = [d.motion[:count] for d in both], [r.motion[:count] for r in readings]
+            print(parting_table(parting((told[0], told[1]), (seen[0], seen[1]), drive.t_s[:count]), drive.t_s[:count]))
+            return
         results = {"drive": check("drive", drive)}
     except ValueError as error:
         sys.exit(str(error))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.reference import WORLD_VERSION
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.simulation import Simulation
@@ -38,6 +39,7 @@ def pinned_frames():
 
 def test_frames_are_pinned():
     with np.load(PINNED) as kept:
+        assert kept["version"] == WORLD_VERSION
         for name, frames in pinned_frames().items():
             off = np.abs(frames.astype(int) - kept[name]).max(-1)
             assert (off <= 1).mean() >= 0.999, name

@@ -95,6 +95,14 @@ def share_of(batch: int, share: float) -> int:
     return max(1, round(batch * share)) if share else 0
 
 
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise of the shape of ``x``. On an accelerator a stream of its own, seeded by ``generator``."""
+    if x.device.type == "cpu":
+        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.randn(x.shape, generator=torch.Generator(x.device).manual_seed(seed), device=x.device, dtype=x.dtype)
+
+
 def blend(clean: Tensor, noise: Tensor, tau_BT: Tensor) -> Tensor:
     """x_tau of latents ``(B, T, V, N, C)``."""
     tau = tau_BT[:, :, None, None, None]
@@ -137,7 +145,7 @@ def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator)
     if told.moved is None:
         return told
     tau_BT = config.moved_tau_min + (1 - config.moved_tau_min) * torch.rand(told.moved.shape[:2], generator=generator)
-    noise = torch.randn(told.moved.shape, generator=generator).to(told.moved)
+    noise = noise_like(told.moved, generator)
     tau_BT = tau_BT.to(told.moved)
     return dataclasses.replace(told, moved=blend(told.moved, noise, tau_BT), moved_tau=tau_BT)
 
@@ -172,7 +180,7 @@ def shortcut_forcing_loss(
     told = drop(told, config, generator)
     levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
     levels = Levels(levels.tau.to(device), levels.d.to(device), levels.is_shortcut.to(device))
-    noise = torch.randn(clean_BTVNC.shape, generator=generator).to(clean_BTVNC)
+    noise = noise_like(clean_BTVNC, generator)
     seen = clean_BTVNC
     if own and config.own_share:
         rows = slice(share_of(batch, config.own_share))
@@ -222,7 +230,7 @@ def own_predictions(
         drawn_BT = (((time_1T + parity + k) % 2 == 0) & (time_1T > 0)).expand(batch, -1)
         past_tau = config.past_tau_min + (1 - config.past_tau_min) * torch.rand(batch, length, generator=generator)
         tau = torch.where(drawn_BT, 0, past_tau.to(clean))
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = noise_like(clean, generator)
         says = noise_moved(told, config, generator)
         output = network(blend(seen, noise, tau), tau, torch.ones_like(tau), says).to(clean.dtype)
         seen = torch.where(drawn_BT[:, :, None, None, None], output, seen)

@@ -4,3 +4,6 @@
 
 It needs only numpy, OpenCV and, for traffic, highway-env's wheel.
 """
+
+#: Of the pictures and the traffic: another number, another world. What is rendered is cached under it.
+WORLD_VERSION = 2

@@ -1,10 +1,12 @@
 """What to look at while training runs: reconstructions, and sample drives beside what truly happened.
 
-Pictures are PNG files in the run's ``pictures/``; with the wandb logger they are logged as well.
+Pictures are PNG files in the run's ``pictures/``, sample drives also mp4 where ``av`` is installed (bare GPU nodes do
+without); with the wandb logger they are logged as well.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from worldmodel.training.stages import DynamicsStage, TokenizerStage
 
 
 class Pictures(lightning.Callback):
-    """Every so many steps, ask the subclass for a picture ``(H, W, 3)`` and put it where people look."""
+    """Every so many steps, ask the subclass for a picture, and perhaps a video, and put them where people look."""
 
     name = ""
 
@@ -42,16 +44,30 @@ class Pictures(lightning.Callback):
             return
         pl_module.network.eval()
         with torch.no_grad():
-            picture = self.draw(pl_module)
+            picture, video = self.draw(pl_module)
         pl_module.network.train()
         path = self.folder / f"{self.name}_{step:07d}.png"
         cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        film = None if video is None else write_film(path.with_suffix(".mp4"), video)
         if isinstance(trainer.logger, WandbLogger):
             trainer.logger.log_image(self.name, [str(path)], step=step)
+            if film is not None:
+                trainer.logger.log_video(f"{self.name}_video", [str(film)], step=step)
 
-    def draw(self, stage: Any) -> NDArray[np.uint8]:
-        """The picture, after the current step."""
+    def draw(self, stage: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """The picture ``(H, W, 3)`` after the current step, and the video ``(T, h, w, 3)`` where there is one."""
         raise AssertionError("a subclass draws")
+
+
+def write_film(path: Path, frames: NDArray[np.uint8]) -> Path | None:
+    """An mp4 of ``(T, H, W, 3)`` frames at 10 Hz; ``None`` where there is nothing to write it with."""
+    if importlib.util.find_spec("av") is None:
+        return None
+    from worldmodel.datasets.video import VideoWriter
+
+    with VideoWriter(path, frames.shape[1], frames.shape[2]) as writer:
+        writer.write_all(frames)
+    return path
 
 
 class Reconstructions(Pictures):
@@ -59,14 +75,14 @@ class Reconstructions(Pictures):
 
     name = "reconstructions"
 
-    def draw(self, stage: TokenizerStage) -> NDArray[np.uint8]:
+    def draw(self, stage: TokenizerStage) -> tuple[NDArray[np.uint8], None]:
         """Eight frames spread over the held-out drives."""
         chosen = [self.held_out[i * len(self.held_out) // 8] for i in range(8)]
         frames = np.stack([d.frames[(i * 37) % d.length] for i, d in enumerate(chosen)])
         x = to_network(torch.from_numpy(frames).to(stage.device))
         again = to_frames(stage.network.decode(stage.network.encode(x))).cpu().numpy()
         rows = [np.hstack(list(some)) for half in (slice(0, 4), slice(4, 8)) for some in (frames[half], again[half])]
-        return np.vstack(rows)
+        return np.vstack(rows), None
 
 
 class SampleDrives(Pictures):
@@ -79,10 +95,10 @@ class SampleDrives(Pictures):
         assert isinstance(tokenizer, Tokenizer)
         self.tokenizer = tokenizer
 
-    def draw(self, stage: DynamicsStage) -> NDArray[np.uint8]:
-        """Rows: truth and sample of two drives, at 0.1, 0.5, 1, 2, 4 and 8 seconds after the context."""
+    def draw(self, stage: DynamicsStage) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Rows: truth and sample of two drives, at 0.1, 0.5, 1, 2, 4 and 8 s after the context; truth beside sample."""
         self.tokenizer.to(stage.device)
-        sheets = []
+        sheets, films = [], []
         for drive in self.held_out[:2]:
             context = min(stage.network.config.transformer.window, drive.length // 2)
             at = [context + k for k in (1, 5, 10, 20, 40, 80) if context + k < drive.length]
@@ -90,7 +106,11 @@ class SampleDrives(Pictures):
                 continue
             drawn = continue_drive(stage.network, self.tokenizer, drive, context=context, until=at[-1] + 1)
             sheets += [np.hstack([drive.frames[t] for t in at]), np.hstack([drawn[t - context] for t in at])]
-        return np.vstack([sheet[:, : min(s.shape[1] for s in sheets)] for sheet in sheets])
+            films.append(np.concatenate([drive.frames[context : at[-1] + 1], drawn], axis=2))
+        if not sheets:
+            return np.zeros((2, 2, 3), np.uint8), None
+        picture = np.vstack([sheet[:, : min(s.shape[1] for s in sheets)] for sheet in sheets])
+        return picture, np.concatenate([film[: min(map(len, films))] for film in films], axis=1)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from tqdm import tqdm
 
 from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
@@ -202,12 +202,12 @@ def fit(
     resume = str(last) if last.is_file() else None
     trainer.fit(stage, loader(stage, make, settings.steps), ckpt_path=resume, weights_only=False)
     trainer.save_checkpoint(last)
+    if isinstance(trainer.logger, WandbLogger):
+        trainer.logger.experiment.finish()  # each stage is a run of its own
 
 
 def _logger(config: TrainConfig, stage: Stage) -> Logger:
     if config.logger == "wandb":
-        from lightning.pytorch.loggers import WandbLogger
-
         os.environ.setdefault("WANDB_MODE", "offline")
         return WandbLogger(project="worldmodel", name=f"{config.name}-{stage.name}", save_dir=config.out)
     return CSVLogger(config.out, name=stage.name, version="")

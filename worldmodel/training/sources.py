@@ -13,6 +13,7 @@ from pathlib import Path
 
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.reference import WORLD_VERSION
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.training.config import DataConfig, TrainConfig
@@ -28,7 +29,7 @@ def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     data, size = config.data, (config.tokenizer.height_px, config.tokenizer.width_px)
     if data.source == "reference":
         names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
-        key = ("reference", data.drive_s, sorted(data.options.items()), size, data.render_scale)
+        key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
         make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
         return {"reference": _build(config, corpus_folder(data.cache, *key), names, make, f"rendering {len(names)}")}
     from worldmodel.training.episodes import episode_names, read_episode

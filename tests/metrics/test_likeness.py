@@ -1,0 +1,95 @@
+"""Fréchet distance, drift band and copy audit: what is alike is found alike, what is not is caught."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worldmodel.metrics.band import Band
+from worldmodel.metrics.frechet import frechet_distance
+from worldmodel.metrics.neighbours import audit_copies, nearest
+
+SEEDS = st.integers(0, 2**32 - 1)
+QUICK = settings(max_examples=20, deadline=None)
+
+
+@QUICK
+@given(SEEDS)
+def test_frechet_is_zero_to_itself_symmetric_and_blind_to_order(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(40, 5)), rng.normal(1, 2, size=(50, 5))
+    assert frechet_distance(a, rng.permutation(a)) == pytest.approx(0, abs=1e-8)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
+    assert frechet_distance(a, a + 3.0) == pytest.approx(5 * 9.0)
+
+
+def test_frechet_of_known_gaussians():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(200_000, 2)), rng.normal(size=(200_000, 2)) * [3.0, 1.0] + [2.0, 0.0]
+    # |m|^2 + (s1 - s2)^2 for each of two independent axes.
+    assert frechet_distance(a, b) == pytest.approx(4 + 4, rel=0.02)
+
+
+def true_drives(rng, count, windows=20, statistics=3):
+    """Drives whose statistics wander a little along the drive and differ between drives."""
+    own = rng.normal(0, 1, (count, 1, statistics))
+    return own + rng.normal(0, 0.5, (count, windows, statistics)).cumsum(axis=1) * 0.3 + np.arange(statistics)
+
+
+def test_a_band_keeps_its_share_of_further_true_drives():
+    rng = np.random.default_rng(1)
+    inside = []
+    for _ in range(30):
+        band = Band.of(true_drives(rng, 80), share=0.95)
+        inside.append(np.mean([band.departure(d).window is None for d in true_drives(rng, 200)]))
+    assert 0.95 <= np.mean(inside) <= 0.985
+
+
+@QUICK
+@given(SEEDS, st.integers(0, 19), st.integers(0, 2))
+def test_a_drive_that_breaks_is_caught_when_and_where_it_breaks(seed, window, statistic):
+    rng = np.random.default_rng(seed)
+    band = Band.of(true_drives(rng, 100))
+    drive = band.centre.copy()
+    assert band.departure(drive).window is None
+    drive[window:, statistic] += 2 * band.half_width[window:, statistic]
+    departure = band.departure(drive)
+    assert (departure.window, departure.statistic) == (window, statistic)
+    assert departure.worst == pytest.approx(2)
+    drive[window, statistic] = np.nan
+    assert band.departure(drive[: window + 1]).window == window
+    assert band.departure(drive[:window]).window is None
+
+
+def test_a_band_from_too_few_drives_is_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="at least 38 drives"):
+        Band.of(true_drives(rng, 37))
+    Band.of(true_drives(rng, 38))
+
+
+@QUICK
+@given(SEEDS)
+def test_the_nearest_is_what_looking_at_all_would_find(seed):
+    rng = np.random.default_rng(seed)
+    queries, library = rng.normal(100, 1, (30, 6)), rng.normal(100, 1, (500, 6))
+    distance, index = nearest(queries, library)
+    every = np.linalg.norm(queries[:, None] - library[None], axis=2)
+    np.testing.assert_allclose(distance, every.min(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(every[np.arange(30), index], every.min(axis=1), rtol=1e-4)
+
+
+def test_a_planted_copy_is_found_and_new_samples_are_cleared():
+    rng = np.random.default_rng(2)
+    library, held_out, fresh = (rng.normal(size=(n, 16)) for n in (5000, 1000, 200))
+    clear = audit_copies(fresh, held_out, library)
+    assert clear.ratio == pytest.approx(1, abs=0.05)
+    assert clear.rate <= 0.04
+    planted = fresh.copy()
+    planted[17] = library[4321] + rng.normal(0, 0.01, 16)
+    found = audit_copies(planted, held_out, library)
+    assert (found.worst[0], found.copied[0]) == (17, 4321)
+    copies = library[rng.integers(0, 5000, 200)] + rng.normal(0, 0.05, (200, 16))
+    caught = audit_copies(copies, held_out, library)
+    assert caught.rate == 1
+    assert caught.ratio < 0.15
