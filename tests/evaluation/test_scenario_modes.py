@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from worldmodel.evaluation.replay import ReplayConfig
 from worldmodel.evaluation.whatif import WhatIfConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.branching import BranchDrive
+from worldmodel.simulation.documents import CONF_DIR
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.simulation.scenario import ScenarioFile
 from worldmodel.simulation.session import Session
@@ -115,6 +118,25 @@ def test_the_judge_reads_the_true_way_of_true_frames(tmp_path):
     verdict, told = judge(staged.seen, t_s, staged.camera), path_of(told, t_s)
     assert verdict.read_share > 0.9
     assert np.hypot(*(verdict.path - told)[-1, :2]) < 0.05 * travelled_m(told)[-1] + 0.5
+
+
+@pytest.mark.parametrize("name", ["car_kitti_odo03", "sim_bsh_lake"])
+def test_a_real_recording_is_replayed(opened, tmp_path, name):
+    folder = os.environ.get("WORLDMODEL_RECORDINGS")
+    if not folder:
+        pytest.skip("set WORLDMODEL_RECORDINGS to the folder that holds recordings/ and native/ to run this")
+    video, profiles = Path(folder) / "recordings" / f"{name}.mp4", CONF_DIR.parent / "data/recordings/profiles.json"
+    path = tmp_path / "real.yaml"
+    path.write_text(f"context: {{recording: {video}, cameras: {profiles}, t_s: 12, length_s: 0.5}}\nlength_s: 1\n")
+    config = ReplayConfig(scenario=str(path), out=str(tmp_path / "out"), samples=1, read=False)
+    out = replay.run(config, opened=opened)
+    recorded = load_drive(out / "recorded")
+    assert recorded.motion.is_known[:-1].all()
+    assert recorded.camera.height_m in (1.65, 0.97)
+    table = pq.read_table(out / "errors.parquet")
+    still = table["still_ssim"].to_numpy()
+    assert still[0] == pytest.approx(1.0)
+    assert still[-1] < 0.95, "the recording moves on"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from worldmodel.datasets.video import StreamingVideoWriter
 from worldmodel.evaluation.judging import NOT_READ, Verdict, judge, path_of, travelled_m
 from worldmodel.evaluation.scenario_runs import Job, ScenarioConfig, run_scenarios
 from worldmodel.metrics.image import psnr_db, ssim
-from worldmodel.metrics.parting import parting_of_looks, parting_of_ways
+from worldmodel.metrics.leaving import parting_of_looks, parting_of_ways
 from worldmodel.metrics.path import displacement_m
 from worldmodel.simulation.branching import BranchDrive, drive_branches
 from worldmodel.simulation.chart import Curve, line_chart
@@ -88,7 +88,7 @@ def replay(job: Job, config: ReplayConfig) -> dict[str, Any]:
         pictures = {"recorded": staged.seen, **{f"sample_{b:02d}": driven.frames[:, b] for b in range(config.samples)}}
         scalars = {f"ssim/sample_{b:02d}": errors.ssim[:, b] for b in range(config.samples)}
         write_views(kind, job.folder / f"replay.{kind}", driven.t_s, pictures, _known(course.motion), scalars)
-    return errors.summary()
+    return {**errors.summary(), "motion_known_share": float(course.motion.is_known.mean())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Errors:
                 y_label="PSNR, dB",
             ),
         ]
-        if self.verdicts:
+        if np.isfinite(self.path_error_m).any():
             marks = [(float(time_s), "") for time_s in self.way_parts_s() if np.isfinite(time_s)]
             curves = [Curve(f"sample {b}", self.t_s, self.path_error_m[:, b]) for b in samples]
             title = "way read from the frames, off the recorded one"
@@ -205,7 +205,7 @@ class Errors:
         """Means over samples at each horizon, and when the samples part (the median one)."""
         looks, ways = self.looks_part_s(), self.way_parts_s()
         found: dict[str, Any] = {
-            "seconds": float(self.t_s[-1]),
+            "seconds": round(float(self.t_s[-1]), 3),
             "looks_part_s": _median(looks),
             "way_parts_s": _median(ways),
             "looks_part_each_s": [_said(value) for value in looks],
@@ -252,12 +252,14 @@ def _film(folder: Path, staged: Staged, driven: BranchDrive, errors: Errors) -> 
     motion, dt_s = _known(staged.motion[: staged.steps]), float(driven.t_s[1])
     shown = range(min(_SHOWN_SAMPLES, driven.frames.shape[1]))
     chosen = {round(share * staged.steps) for share in (0, 0.25, 0.5, 0.75, 1)}
+    assumed = "camera height assumed" if np.isnan(staged.camera.height_m) else ""
     sheet = []
     film: StreamingVideoWriter | None = None
     for t, time_s in enumerate(driven.t_s):
         way = way_ahead(motion, t, dt_s)
         told = motion[t] if t < staged.steps else motion[max(t - 1, 0)]
-        tiles = [tile(staged.seen[t], staged.camera, "recorded", t_s=float(time_s), told=told, way=way)]
+        seen = staged.seen[t]
+        tiles = [tile(seen, staged.camera, "recorded", t_s=float(time_s), told=told, way=way, note=assumed)]
         for b in shown:
             note = f"SSIM {errors.ssim[t, b]:.2f}"
             frame = driven.frames[t, b]
@@ -285,4 +287,4 @@ def _median(values: FloatArray) -> float | str | None:
 
 def _said(value: float) -> float | str | None:
     """A time, "never", or ``None`` where it cannot be told."""
-    return None if np.isnan(value) else "never" if np.isinf(value) else float(value)
+    return None if np.isnan(value) else "never" if np.isinf(value) else round(float(value), 3)

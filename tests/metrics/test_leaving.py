@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodel.metrics.parting import first_lasting, parting_of_looks, parting_of_ways
+from worldmodel.metrics.leaving import first_lasting, parting_of_looks, parting_of_ways
 
 T_S = np.arange(60) * 0.1
 
