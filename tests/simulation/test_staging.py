@@ -9,6 +9,7 @@ from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.branching import drive_branches
 from worldmodel.simulation.courses import lay_out
 from worldmodel.simulation.edits import open_edits
+from worldmodel.simulation.env import DriveEnv
 from worldmodel.simulation.scenario import ScenarioFile
 from worldmodel.simulation.staging import stage
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
@@ -84,6 +85,16 @@ def test_settling_and_further_motion_are_not_drawn_and_change_nothing(tmp_path, 
     np.testing.assert_array_equal(later.context.frames, braking.context.frames[-4:])
     np.testing.assert_array_equal(later.seen, braking.seen)
     np.testing.assert_array_equal(later.motion.speed_mps, braking.motion.speed_mps[:30])
+
+
+def test_an_environment_starts_from_a_scenario_file(braking, fake_world):
+    env = DriveEnv(fake_world)
+    scenario = braking.as_scenario()
+    assert scenario.events == ({"kind": "hard_brake", "t_s": 0.5},)
+    env.reset(options={"scenario": scenario})
+    rows = [env.step(np.zeros(2, dtype=np.float32)) for _ in range(30)]
+    assert [row[3] for row in rows] == [False] * 29 + [True], "as long as the file says"
+    assert rows[0][4]["speed_mps"] == pytest.approx(braking.context.motion.speed_mps[-2], abs=0.5)
 
 
 def test_tags_alone_have_no_recording(tmp_path):

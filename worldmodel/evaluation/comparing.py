@@ -21,6 +21,8 @@ from worldmodel.simulation.branching import BranchDrive
 from worldmodel.types import Camera, FloatArray
 
 HORIZONS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 20.0, 30.0, 60.0)
+#: The lane offset of a moment is the median over so many frames before and after it.
+_LANE_FRAMES = 3
 #: Columns of the table: key to heading.
 COLUMNS = {
     "branch": "branch",
@@ -168,7 +170,10 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         floor = float(displacement_m(branch.true_verdict.path, branch.path(0))[at])
     lane_errors = []
     if lane is not None:
-        lane_errors = [abs(float(verdict.lane_offset_m[at] - lane[at])) for verdict in branch.verdicts]
+        # Markings are seen in some frames and not in others: those around the moment say more than it alone.
+        near = slice(max(0, at - _LANE_FRAMES), at + _LANE_FRAMES + 1)
+        errors = [np.abs(verdict.lane_offset_m[near] - lane[near]) for verdict in branch.verdicts]
+        lane_errors = [float(np.median(each[np.isfinite(each)])) for each in errors if np.isfinite(each).any()]
     return {
         "path_m": _mean(branch.path_error_m()[at]),
         "floor_m": floor,

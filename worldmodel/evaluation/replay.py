@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from worldmodel.datasets.video import StreamingVideoWriter
 from worldmodel.evaluation.judging import NOT_READ, Verdict, judge, path_of, travelled_m
@@ -78,7 +79,10 @@ def replay(job: Job, config: ReplayConfig) -> dict[str, Any]:
     course = Course(UNEDITED, staged.motion[: staged.steps], staged.steps)
     contexts = [staged.context] * config.samples
     carry = begin(world, contexts, Recorded(course.motion), batch=config.samples, seed=seed)
-    (driven,) = drive_branches(world, carry, [course], steps=staged.steps, tags=staged.tags, seed=seed)
+    with tqdm(total=staged.steps, desc=scenario.name, unit="frame", leave=False) as bar:
+        (driven,) = drive_branches(
+            world, carry, [course], steps=staged.steps, tags=staged.tags, seed=seed, progress=bar.update
+        )
     errors = Errors.of(staged, driven, read=config.read)
     _keep(job, staged, driven)
     keep_table(job.folder / "errors.parquet", errors.rows())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from worldmodel.datasets.video import StreamingVideoWriter
 from worldmodel.evaluation.comparing import COLUMNS, Compared, compare, frame_rows, horizon_rows
@@ -95,12 +96,16 @@ def what_if(job: Job, config: WhatIfConfig, edits: Edits) -> dict[str, Any]:
     seed, steps = config.seed_of(scenario), staged.steps
     contexts = [staged.context] * config.samples
     carry = begin(world, contexts, Recorded(base), batch=config.samples, seed=seed)
-    learned = drive_branches(world, carry, courses, steps=steps, tags=staged.tags, seed=seed)
-    true = None
-    if staged.fork is not None:
-        fork = staged.fork
-        fork.world.restore(fork.snapshot)
-        true = drive_branches(fork.world, fork.carry, courses, steps=steps, tags=fork.tags, seed=seed)
+    total = count_steps(courses, steps) * (1 if staged.fork is None else 2)
+    with tqdm(total=total, desc=scenario.name, unit="frame", leave=False) as bar:
+        learned = drive_branches(world, carry, courses, steps=steps, tags=staged.tags, seed=seed, progress=bar.update)
+        true = None
+        if staged.fork is not None:
+            fork = staged.fork
+            fork.world.restore(fork.snapshot)
+            true = drive_branches(
+                fork.world, fork.carry, courses, steps=steps, tags=fork.tags, seed=seed, progress=bar.update
+            )
     branches = compare(learned, true, staged.camera, read=config.read)
     rows = horizon_rows(branches)
     keep_table(job.folder / "table.parquet", rows)

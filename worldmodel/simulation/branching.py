@@ -49,7 +49,7 @@ def drive_branches(
     steps: int,
     tags: Tags | None = None,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Callable[[int], object] = lambda steps: None,
 ) -> list[BranchDrive]:
     """Drive every course from where the world is now; the first is the one the others part from.
 

@@ -26,7 +26,7 @@ from worldmodel.simulation.footage import Footage, open_episode, open_recording
 from worldmodel.simulation.policies.library import open_policy
 from worldmodel.simulation.rollout import Carry, Moment, advance, begin, info_of
 from worldmodel.simulation.scenario import FootageContext, ReferenceContext, ScenarioFile
-from worldmodel.types import Camera, Clip, EgoMotion, FrameArray, Tags, World
+from worldmodel.types import Camera, Clip, EgoMotion, FrameArray, Scenario, Tags, World
 
 #: Height that a picture of unknown camera height is drawn on as if it were.
 USUAL_HEIGHT_M = 1.4
@@ -73,6 +73,18 @@ class Staged:
     camera: Camera
     fork: Fork | None
     about: Mapping[str, Any]
+
+    def as_scenario(self) -> Scenario:
+        """What an environment's ``reset(options={"scenario": ...})`` takes, to drive from here in a learned world."""
+        file = self.scenario
+        return Scenario(
+            context=self.context,
+            tags=self.tags[0],
+            events=tuple(dataclasses.asdict(event) for event in file.events),
+            seed=file.seed,
+            length_s=file.length_s,
+            name=file.name,
+        ).validate()
 
 
 class Shrunk:
