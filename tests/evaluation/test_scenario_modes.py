@@ -12,11 +12,13 @@ import pytest
 from tests.tiny import tiny_model
 from worldmodel.datasets.video import FrameSequence
 from worldmodel.evaluation import replay, whatif
+from worldmodel.evaluation.comparing import Compared, horizon_rows
 from worldmodel.evaluation.judging import judge, path_of, travelled_m
 from worldmodel.evaluation.replay import ReplayConfig
 from worldmodel.evaluation.whatif import WhatIfConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.branching import BranchDrive
+from worldmodel.simulation.courses import Course
 from worldmodel.simulation.documents import CONF_DIR
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.simulation.scenario import ScenarioFile
@@ -184,6 +186,23 @@ def test_braking_widens_the_true_gap_and_both_worlds_were_told_the_same(branched
     )
     assert row["gap_read_m"] is None
     assert row["collision_read"] is None, "nobody can read it yet: it is not said"
+
+
+def test_a_gap_that_a_judge_can_read_stands_beside_the_true_one():
+    t_s, steady = np.arange(11) * 0.1, EgoMotion(np.full((11, 1), 9.0), np.zeros((11, 1)))
+    frames = np.zeros((11, 1, 32, 64, 3), dtype=np.uint8)
+    info = {"gap_m": np.linspace(20, 10, 11)[:, None], "collision": np.zeros((11, 1), dtype=bool)}
+
+    def branch(name, gap_m):
+        drive = BranchDrive(Course(name, steady[:10, 0], 10), frames, t_s, steady, info, 10)
+        verdict = judge(frames[:, 0], t_s, canonical_camera(32, 64))
+        hits = np.arange(11) == 5
+        read = dataclasses.replace(verdict, gap_m=np.full(11, gap_m), collision=hits)
+        return Compared(drive, drive, [read], verdict, np.ones((11, 1)))
+
+    (_, row) = horizon_rows([branch("unedited", 11.0), branch("brake", 14.0)])
+    assert (row["gap_true_m"], row["gap_read_m"], row["unedited_gap_read_m"]) == (10.0, 14.0, 11.0)
+    assert (row["collision_true"], row["collision_read"]) == (False, True)
 
 
 def test_branches_of_the_learned_world_share_frames_until_they_part(branched):

@@ -38,6 +38,7 @@ COLUMNS = {
     "gap_true_m": "gap: true, m",
     "unedited_gap_true_m": "(unedited)",
     "gap_read_m": "read, m",
+    "unedited_gap_read_m": "(unedited)",
     "collision_true": "collision: true",
     "collision_read": "read",
 }
@@ -110,7 +111,7 @@ def compare(
 def horizon_rows(branches: Sequence[Compared]) -> list[dict[str, Any]]:
     """A row per branch and horizon, the unedited branch's errors beside each; means over samples.
 
-    What no judge can tell of learned frames yet (gap, collision) is ``None``.
+    What no judge can tell of learned frames yet (``judging.NOT_READ``) is ``None``.
     """
     unedited, rows = branches[0], []
     t_s = unedited.learned.t_s
@@ -119,7 +120,7 @@ def horizon_rows(branches: Sequence[Compared]) -> list[dict[str, Any]]:
             at = int(np.abs(t_s - horizon_s).argmin())
             own, base = _at(branch, at), _at(unedited, at)
             row = {"branch": branch.name, "t_s": horizon_s, **own}
-            row |= {f"unedited_{key}": base[key] for key in ("path_m", "ssim", "gap_true_m")}
+            row |= {f"unedited_{key}": base[key] for key in ("path_m", "ssim", "gap_true_m", "gap_read_m")}
             rows.append({key: row[key] for key in COLUMNS})
     return rows
 
@@ -174,6 +175,7 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         near = slice(max(0, at - _LANE_FRAMES), at + _LANE_FRAMES + 1)
         errors = [np.abs(verdict.lane_offset_m[near] - lane[near]) for verdict in branch.verdicts]
         lane_errors = [float(np.median(each[np.isfinite(each)])) for each in errors if np.isfinite(each).any()]
+    contacts = [verdict.collision for verdict in branch.verdicts if verdict.collision is not None]
     return {
         "path_m": _mean(branch.path_error_m()[at]),
         "floor_m": floor,
@@ -182,9 +184,9 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         "lane_error_m": _mean(lane_errors),
         "ssim": _mean(branch.ssim[at]),
         "gap_true_m": None if gap is None or not np.isfinite(gap[at]) else float(gap[at]),
-        "gap_read_m": None,
+        "gap_read_m": _mean([verdict.gap_m[at] for verdict in branch.verdicts if verdict.gap_m is not None]),
         "collision_true": None if hit is None else bool(hit[: at + 1].any()),
-        "collision_read": None,
+        "collision_read": any(bool(hits[: at + 1].any()) for hits in contacts) if contacts else None,
     }
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodel.evaluation.reading import read_drive
 from worldmodel.geometry.motion import dead_reckon
@@ -32,12 +33,16 @@ class Verdict:
         path: ``(T, 3)`` dead-reckoned from the first frame; NaN throughout where too little was read.
         lane_offset_m: of the camera from the middle of its lane, left positive.
         read_share: of the steps.
+        gap_m: to the vehicle ahead, NaN where there is none; ``None`` while no judge reads it (see ``NOT_READ``).
+        collision: whether the ego touches somebody; ``None`` as above.
     """
 
     motion: EgoMotion
     path: FloatArray
     lane_offset_m: FloatArray
     read_share: float
+    gap_m: FloatArray | None = None
+    collision: NDArray[np.bool_] | None = None
 
 
 def judge(frames: FrameArray, t_s: FloatArray, camera: Camera) -> Verdict:
