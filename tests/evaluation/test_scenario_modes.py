@@ -242,7 +242,7 @@ def test_a_mistake_writes_nothing(opened, tmp_path, options, message):
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=message):
         whatif.run(WhatIfConfig(scenario=write(tmp_path), out=str(out), **options), opened=opened)
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["braking.yaml"]
 
 
 def test_bad_settings_are_named():

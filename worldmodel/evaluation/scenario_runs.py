@@ -163,7 +163,6 @@ def _run_one(
         "dt_s": world.dt_s,
         "options": dataclasses.asdict(config),
     }
-    write_json(partial / PROVENANCE, provenance | {"complete": False})
     line = {"scenario": scenario.name, **plain(one(Job(scenario, world, partial, provenance)))}
     write_json(partial / SUMMARY, line)
     write_json(partial / PROVENANCE, provenance | {"complete": True})
