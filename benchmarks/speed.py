@@ -23,11 +23,14 @@ import numpy as np
 import torch
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
-from worldmodel.model import WorldModel
+from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
+from worldmodel.model import WorldModel, move_ahead
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.simulation.session import Session
 from worldmodel.training.stages import matmul_rate
-from worldmodel.types import Clip, EgoMotion, Tags
+from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 
 def median_s(call: Callable[[], object], seconds: float) -> float:
@@ -76,20 +79,34 @@ def loader_fps(model: WorldModel, seconds: float) -> dict[str, float]:
 
 
 def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]:
-    """A running world of ``batch`` rows: whole steps, steps without pixels, and pixels alone."""
+    """A running world of ``batch`` rows as a whole, and its parts: dynamics, moving the last frame, pixels."""
     world = Session(model)
     world.start(a_clip(model, 4), batch=batch)
     motion = EgoMotion(10.0, 0.05)
-    both = median_s(lambda: world.step(motion), seconds)
-    undecoded = median_s(lambda: world.step(motion, decode=False), seconds)
-    decoding = median_s(world.decode, seconds)
+    together = median_s(lambda: world.step(motion), seconds)
     d = model.dynamics
+    z = d.normalise(world.latents())
+    told = motion_channels(*(torch.full((batch,), x) for x in (10.0, 0.05, model.dt_s, 1.4)))
+    with torch.no_grad():
+        pictures = model.tokenizer.decode(world.latents()[:, 0])
+        decoding = median_s(lambda: model.tokenizer.decode(world.latents()[:, 0]), seconds)
+        moving = median_s(lambda: move_ahead(model.tokenizer, d, z, told, frames_BVCHW=pictures[:, None]), seconds)
+        moved = move_ahead(model.tokenizer, d, z, told)
+        tags = torch.zeros(batch, 1, len(VOCABULARY), dtype=torch.int64)
+        says = shown(Told(told[:, None], tags), moved, torch.randn_like(moved), SamplerConfig.moved_tau)
+        ring = d.transformer.new_ring(batch, d.frame_tokens(), like=z)
+
+        def passes() -> None:
+            commit_frame(d, draw_frame(d, torch.randn_like(z), says, ring, 4), z, says, ring, SamplerConfig.past_tau)
+
+        dynamics = median_s(passes, seconds)
     flops = 5 * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
     return {
-        f"together_fps_batch{batch}": batch / both,
-        f"dynamics_fps_batch{batch}": batch / undecoded,
+        f"together_fps_batch{batch}": batch / together,
+        f"dynamics_fps_batch{batch}": batch / dynamics,
+        f"moving_fps_batch{batch}": batch / moving,
         f"decoder_fps_batch{batch}": batch / decoding,
-        f"dynamics_gflops_batch{batch}": flops / undecoded / 1e9,
+        f"dynamics_gflops_batch{batch}": flops / dynamics / 1e9,
     }
 
 

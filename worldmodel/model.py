@@ -122,17 +122,24 @@ class WorldModel(nn.Module):
         return model.eval().to(device)
 
 
-def move_ahead(tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor, motion_BF: Tensor) -> Tensor:
+def move_ahead(
+    tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor, motion_BF: Tensor, *, frames_BVCHW: Tensor | None = None
+) -> Tensor:
     """Normalised latents as the motion would leave them on a flat road under a far sky; NaN where it is not known.
 
     Args:
         tokenizer, dynamics: that fit each other.
         z_BVNC: normalised latents of the frames before the motion.
         motion_BF: ``(B, 4)`` motion channels (``dynamics.conditioning``).
+        frames_BVCHW: those frames decoded, where somebody has them already.
     """
     displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
     latents = dynamics.denormalise(z_BVNC)
-    views = [move_latents(tokenizer, z, displacement_m, turn_rad, height_m) for z in latents.unbind(1)]
+    frames = [None] * latents.shape[1] if frames_BVCHW is None else frames_BVCHW.unbind(1)
+    views = [
+        move_latents(tokenizer, z, displacement_m, turn_rad, height_m, frames_BCHW=x)
+        for z, x in zip(latents.unbind(1), frames)
+    ]
     return dynamics.normalise(torch.stack(views, dim=1))
 
 

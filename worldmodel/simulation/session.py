@@ -69,6 +69,8 @@ class Session:
         self.device, self.precision = torch.device(device), precision
         self.camera, self.dt_s = model.camera(), model.dt_s
         self._latents: Tensor | None = None
+        #: The newest frames (B, C, H, W) where they have been decoded: the next step moves them.
+        self._pictures: Tensor | None = None
         self._seeds: list[int] = []
         self._steps: list[int] = []
 
@@ -96,7 +98,7 @@ class Session:
         tokens = d.frame_tokens()
         like = next(d.parameters())
         self._ring = d.transformer.new_ring(rows, tokens, like=like)
-        self._latents = like.new_zeros(rows, d.views, d.tokens, d.channels)
+        self._latents, self._pictures = like.new_zeros(rows, d.views, d.tokens, d.channels), None
         self._seeds, self._steps = [seed + i for i in range(rows)], [0] * rows
         self._tags = np.zeros((rows, len(VOCABULARY)), dtype=np.int64)
         self._height_m = np.full(rows, self.camera.height_m)
@@ -125,7 +127,7 @@ class Session:
             mine[row] = torch.roll(its[0], shift, dims=2)
         self._ring.count_B = self._ring.count_B.clone()
         self._ring.count_B[row] = alone._ring.count_B[0]
-        self._state()[row] = alone._state()[0]
+        self._state()[row], self._pictures = alone._state()[0], None
         self._steps[row], self._tags[row], self._height_m[row] = alone._steps[0], alone._tags[0], alone._height_m[0]
 
     @torch.no_grad()
@@ -155,16 +157,18 @@ class Session:
             self._latents = draw_frame(
                 self.model.dynamics, self._noise(_DRAW), told, self._ring, self.sampler.steps
             ).float()
+        self._pictures = None
         self._keep(told)
         return self.decode() if decode else None
 
     @torch.no_grad()
     def decode(self) -> NDArray[np.uint8]:
         """The newest frames ``(B, H, W, 3)``."""
-        d = self.model.dynamics
-        with self._autocast():
-            x_BCHW = self.model.tokenizer.decode(d.denormalise(self._state()[:, 0]).clamp(-1, 1))
-        return to_frames(x_BCHW).cpu().numpy()
+        if self._pictures is None:
+            latents = self.latents()[:, 0].clamp(-1, 1)
+            with self._autocast():
+                self._pictures = self.model.tokenizer.decode(latents)
+        return to_frames(self._pictures).cpu().numpy()
 
     def latents(self) -> Tensor:
         """The newest latents ``(B, V, N, C)`` in tokenizer units."""
@@ -183,7 +187,7 @@ class Session:
 
     def restore(self, snapshot: SessionState) -> None:
         """Return to a snapshot: what follows is what followed then, to the bit."""
-        self._ring, self._latents = snapshot.ring.clone(), snapshot.latents.clone()
+        self._ring, self._latents, self._pictures = snapshot.ring.clone(), snapshot.latents.clone(), None
         self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
 
@@ -249,7 +253,11 @@ class Session:
         )
         channels = motion_channels(speed, yaw_rate, dt, height)
         told = Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
-        moved = move_ahead(self.model.tokenizer, self.model.dynamics, self._state(), told.motion[:, 0])
+        pictures = None if self._pictures is None else self._pictures[:, None]
+        with self._autocast():
+            moved = move_ahead(
+                self.model.tokenizer, self.model.dynamics, self._state(), told.motion[:, 0], frames_BVCHW=pictures
+            ).float()
         return shown(told, moved, self._noise(_MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:

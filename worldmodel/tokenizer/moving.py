@@ -25,6 +25,8 @@ def move_latents(
     displacement_m_B: Float[Tensor, " b"],
     turn_rad_B: Float[Tensor, " b"],
     height_m_B: Float[Tensor, " b"],
+    *,
+    frames_BCHW: Tensor | None = None,
 ) -> Float[Tensor, "b n d"]:
     """Latents of the reprojected pictures; NaN for rows whose motion is not known.
 
@@ -33,14 +35,16 @@ def move_latents(
         latents_BND: of the earlier pictures.
         displacement_m_B, turn_rad_B: from the earlier picture to the later; NaN is unknown.
         height_m_B: of the camera; NaN is taken as ``NOMINAL_HEIGHT_M``.
+        frames_BCHW: the latents decoded, where somebody has them already.
     """
-    moved_BND = torch.full_like(latents_BND, torch.nan)
     known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
     if not known_B.any():
-        return moved_BND
+        return torch.full_like(latents_BND, torch.nan)
+    if frames_BCHW is None:
+        frames_BCHW = tokenizer.decode(latents_BND.clamp(-1, 1))
     camera = canonical_camera(tokenizer.config.height_px, tokenizer.config.width_px)
-    frames = tokenizer.decode(latents_BND[known_B].clamp(-1, 1)).clamp(-1, 1)
-    height_m = torch.nan_to_num(height_m_B[known_B], nan=NOMINAL_HEIGHT_M)
-    frames = reproject(frames, displacement_m_B[known_B], turn_rad_B[known_B], height_m, camera)
-    moved_BND[known_B] = tokenizer.encode(frames.clamp(-1, 1)).to(moved_BND.dtype)
-    return moved_BND
+    displacement_m_B, turn_rad_B = (torch.where(known_B, x, 0) for x in (displacement_m_B, turn_rad_B))
+    height_m_B = torch.nan_to_num(height_m_B, nan=NOMINAL_HEIGHT_M)
+    frames_BCHW = reproject(frames_BCHW.clamp(-1, 1), displacement_m_B, turn_rad_B, height_m_B, camera)
+    moved_BND = tokenizer.encode(frames_BCHW.clamp(-1, 1)).to(latents_BND.dtype)
+    return torch.where(known_B[:, None, None], moved_BND, torch.nan)
