@@ -31,7 +31,9 @@ def row_of(folder: Path) -> np.ndarray:
         rows.append(np.concatenate(tiles, axis=1))
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     strip = np.full((STRIP_PX, rows[0].shape[1], 3), 24, dtype=np.uint8)
-    text = f"{summary['scenario']}   {summary['seconds']:g} s, looks part at {summary['looks_part_s']} s"
+    parts = summary["looks_part_s"]
+    when = {None: "cannot be told", "never": "never"}.get(parts, f"{parts} s")
+    text = f"{summary['scenario']}   {summary['seconds']:g} s, looks part: {when}"
     cv2.putText(strip, text, (6, STRIP_PX - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
     return np.concatenate([strip, *rows])
 
