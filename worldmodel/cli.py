@@ -26,6 +26,9 @@ from worldmodel.simulation.documents import CONF_DIR
 MODES = {
     "drive": ("worldmodel.simulation.make_drive", "DriveConfig"),
     "reference": ("worldmodel.simulation.reference_film", "FilmConfig"),
+    "replay": ("worldmodel.evaluation.replay", "ReplayConfig"),
+    "mine": ("worldmodel.simulation.mining", "MineConfig"),
+    "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
@@ -37,6 +40,9 @@ PLAIN_KEYS = frozenset(
         "cameras",
         "tags",
         "scenario",
+        "edits",
+        "views",
+        "kinds",
         "policy",
         "prompt",
         "out",

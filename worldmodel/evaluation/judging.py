@@ -1,0 +1,74 @@
+"""What can be told of a stretch of frames today, and a path from it: the reading beside the truth, under one name.
+
+Of frames alone: speed and turning (plane geometry), lane offset and heading (markings). What a judge cannot yet tell of
+frames is named in ``NOT_READ``, so that reports can say so. Knows frames and truth columns, nothing of branches.
+
+Shapes: T frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.evaluation.reading import read_drive
+from worldmodel.geometry.motion import dead_reckon
+from worldmodel.types import Camera, Drive, EgoMotion, FloatArray, FrameArray, Tags
+
+#: Known in the true world, and not yet read from frames: perception has no reader of other road users.
+NOT_READ = ("gap to the vehicle ahead", "collision", "off the road")
+#: A path is dead-reckoned over gaps in the reading where at least this share was read.
+_READ_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the frames say, ``(T,)`` each, NaN where they do not.
+
+    Attributes:
+        motion: from frame t to t + 1.
+        path: ``(T, 3)`` dead-reckoned from the first frame; NaN throughout where too little was read.
+        lane_offset_m: of the camera from the middle of its lane, left positive.
+        read_share: of the steps.
+        gap_m: to the vehicle ahead, NaN where there is none; ``None`` while no judge reads it (see ``NOT_READ``).
+        collision: whether the ego touches somebody; ``None`` as above.
+    """
+
+    motion: EgoMotion
+    path: FloatArray
+    lane_offset_m: FloatArray
+    read_share: float
+    gap_m: FloatArray | None = None
+    collision: NDArray[np.bool_] | None = None
+
+
+def judge(frames: FrameArray, t_s: FloatArray, camera: Camera) -> Verdict:
+    """Read frames ``(T, H, W, 3)``; everything is unknown where the camera's height is."""
+    count = len(t_s)
+    nothing = np.full(count, np.nan)
+    if math.isnan(camera.height_m) or count < 2:
+        return Verdict(EgoMotion.unknown((count,)), np.full((count, 3), np.nan), nothing, 0.0)
+    drive = Drive(list(frames), t_s, EgoMotion.unknown((count,)), None, {}, Tags.unknown((count,)), camera, {})
+    reading = read_drive(drive)
+    share = float(reading.motion.is_known[:-1].mean())
+    return Verdict(reading.motion, path_of(reading.motion, t_s), reading.lanes.lane_offset_m, share)
+
+
+def path_of(motion: EgoMotion, t_s: FloatArray) -> FloatArray:
+    """Poses ``(T, 3)`` of a motion ``(T,)``; short gaps are bridged, NaN throughout where too much is unknown."""
+    filled = []
+    for channel in (motion.speed_mps[:-1], motion.yaw_rate_radps[:-1]):
+        known = np.isfinite(channel)
+        if not known.any() or known.mean() < _READ_SHARE:
+            return np.full((len(t_s), 3), np.nan)
+        filled.append(np.append(np.interp(t_s[:-1], t_s[:-1][known], channel[known]), np.nan))
+    return dead_reckon(EgoMotion(*filled), t_s)
+
+
+def travelled_m(path: FloatArray) -> FloatArray:
+    """``(T,)`` metres along a path ``(T, 3)`` of poses."""
+    steps = np.hypot(*np.diff(path[:, :2], axis=0).T)
+    return np.concatenate([[0.0], np.cumsum(steps)])
