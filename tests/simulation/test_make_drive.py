@@ -60,21 +60,35 @@ def test_default_context_is_the_reference_world(drive, make_fake_world):
     folder = drive(context="reference", context_s=0.5, length_s=0.5)
     about = json.loads((folder / "provenance.json").read_text())
     assert about["start"]["context"] == "reference"
-    clip = reference_clip(0, 5, make_fake_world().camera)
+    clip, _ = reference_clip(0, 5, make_fake_world().camera)
     assert clip.frames.shape == (5, 32, 64, 3)
     usual = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none"}
     assert usual.items() <= load_drive(folder).tags[0].names().items()
     assert clip.motion.is_known.tolist() == [True] * 4 + [False]
-    night = reference_clip(0, 2, make_fake_world().camera, tags=parse_tags("time_of_day=night"))
+    night, _ = reference_clip(0, 2, make_fake_world().camera, tags=parse_tags("time_of_day=night"))
     assert night.frames.mean() < clip.frames.mean() / 2
 
 
 def test_a_reference_context_ends_at_the_speed_a_profile_begins_with(drive, make_fake_world):
-    folder = drive(context="reference", context_s=0.5, length_s=1.0, seed=2)
+    folder = drive(context="reference", context_s=0.5, length_s=1.0, seed=2, profile="winding")
     speed = load_drive(folder).motion.speed_mps
     assert speed[0] == pytest.approx(13.0, abs=0.7)
-    clip = reference_clip(2, 3, make_fake_world().camera, speed_mps=13.0)
+    clip, _ = reference_clip(2, 3, make_fake_world().camera, speed_mps=13.0)
     assert clip.validate().motion.speed_mps[0] == pytest.approx(13.0, abs=0.5)
+
+
+def test_a_reference_context_is_driven_on_as_its_driver_did(drive, make_fake_world):
+    camera = make_fake_world().camera
+    folder = drive(context="reference", context_s=0.5, length_s=1.0, seed=2, batch=2)
+    for row in range(2):
+        longer, _ = reference_clip(2 + row, 5 + 10, camera)
+        driven = load_drive(folder / f"{row:02d}").motion
+        np.testing.assert_allclose(driven.speed_mps[:10], longer.motion.speed_mps[4:14])
+        np.testing.assert_allclose(driven.yaw_rate_radps[:10], longer.motion.yaw_rate_radps[4:14])
+    clip, ahead = reference_clip(2, 5, camera, ahead=10)
+    longer, _ = reference_clip(2, 15, camera)
+    assert np.array_equal(clip.frames, longer.frames[:5])
+    assert np.array_equal(ahead.speed_mps, np.append(longer.motion.speed_mps[4:14], ahead.speed_mps[-1])[:10])
 
 
 def test_tags_change_what_they_name_and_leave_the_rest(drive):

@@ -34,6 +34,7 @@ from worldmodel.simulation.worlds import open_world, surroundings
 from worldmodel.types import Clip, EgoMotion, Tags, World
 
 DEFAULT_LENGTH_S = 60.0
+DEFAULT_PROFILE = "winding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +49,9 @@ class DriveConfig(StartConfig):
         seed: of the first row.
         batch: rows.
         tags: wanted along the drive; empty keeps those of the context.
-        motion: who moves: a recording, a profile or a policy; ``auto`` is the first of policy, recording, profile
-            that is there.
-        profile: name in ``conf/profiles`` or a YAML file.
+        motion: who moves: a recording, a profile or a policy; ``auto`` is the policy or profile that is named, else the
+            recorded motion where there is one (of a reference context: what its driver went on to do), else a profile.
+        profile: name in ``conf/profiles`` or a YAML file; empty for ``winding`` where one is needed.
         policy: name of a policy.
         motion_gain: factor on speed and yaw rate, or one for each.
         mirror: turn the other way.
@@ -67,7 +68,7 @@ class DriveConfig(StartConfig):
     seed: int = 0
     batch: int = 1
     motion: Literal["auto", "recorded", "scripted", "policy"] = "auto"
-    profile: str = "winding"
+    profile: str = ""
     policy: str = ""
     motion_gain: float | tuple[float, float] = 1.0
     mirror: bool = False
@@ -130,11 +131,21 @@ def run(config: DriveConfig) -> Path:
 
 def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:
     """``run`` in a world that is open; ``about_world`` joins the provenance."""
-    # A reference context is made for the drive: it ends at the speed at which a profile begins.
-    speed_mps = None
-    if config.context == "reference" and config.motion in ("auto", "scripted") and not (config.policy or config.data):
+    # A reference context is made for the drive: it ends at the speed at which a profile begins, or is driven on.
+    speed_mps, ahead = None, 0
+    if config.motion == "scripted" or (config.motion == "auto" and config.profile and not config.policy):
         speed_mps = profile_of(config).start_speed_mps
-    start = open_start(config, world.camera, dt_s=world.dt_s, batch=config.batch, seed=config.seed, speed_mps=speed_mps)
+    elif not config.policy:
+        ahead = max(1, round((config.length_s or DEFAULT_LENGTH_S) / world.dt_s))
+    start = open_start(
+        config,
+        world.camera,
+        dt_s=world.dt_s,
+        batch=config.batch,
+        seed=config.seed,
+        speed_mps=speed_mps,
+        ahead=ahead,
+    )
     row_tags = [wanted_tags(config.tags, context) for context in start.contexts]
     driver = choose_driver(config, start, world.dt_s)
     steps = count_steps(config, driver, world.dt_s)
@@ -176,7 +187,8 @@ def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:
     motion = config.motion
     if motion == "auto":
         known = start.recorded is not None and bool(start.recorded.is_known.any())
-        motion = "policy" if config.policy else "recorded" if known else "scripted"
+        recorded = known and not config.profile
+        motion = "policy" if config.policy else "recorded" if recorded else "scripted"
     if motion == "policy":
         if (speed_gain, turn_gain) != (1.0, 1.0):
             raise ValueError("motion_gain and mirror change a recorded or scripted motion, not what a policy does")
@@ -201,7 +213,9 @@ def profile_of(config: DriveConfig) -> Profile:
         ValueError: no such profile, or one that is wrong.
     """
     speed_gain, turn_gain = config.gains
-    return Profile.load(find_document("profiles", config.profile)).scaled(speed=speed_gain, turn=turn_gain)
+    return Profile.load(find_document("profiles", config.profile or DEFAULT_PROFILE)).scaled(
+        speed=speed_gain, turn=turn_gain
+    )
 
 
 def count_steps(config: DriveConfig, driver: Driver, dt_s: float) -> int:

@@ -59,7 +59,8 @@ class Start:
 
     Attributes:
         contexts: one per row.
-        recorded: ``(S,)`` what the ego did from the newest frame of the context on, or ``None`` where nobody knows.
+        recorded: ``(S,)``, or ``(S, B)`` where rows differ, what the ego did from the newest frame of the context on;
+            ``None`` where nobody knows.
         about: for the provenance.
     """
 
@@ -76,6 +77,7 @@ def open_start(
     batch: int = 1,
     seed: int = 0,
     speed_mps: float | None = None,
+    ahead: int = 0,
 ) -> Start:
     """Resolve where a drive starts.
 
@@ -86,6 +88,7 @@ def open_start(
         batch: rows; in the reference world each has its own road, elsewhere all start alike.
         seed: of the first row.
         speed_mps: of a reference context, which is made for the drive; others have their own.
+        ahead: steps for which the driver of a reference context goes on unseen, to be its recorded motion.
 
     Raises:
         ValueError: nothing of that name is there, or the time is outside it.
@@ -97,11 +100,16 @@ def open_start(
     if config.context == "reference":
         length = max(2, round(config.context_s / dt_s))
         tags = parse_tags(config.tags)
-        clips = [
-            reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags, speed_mps=speed_mps)
+        made = [
+            reference_clip(seed + row, length, camera, dt_s=dt_s, tags=tags, speed_mps=speed_mps, ahead=ahead)
             for row in range(batch)
         ]
-        return Start(tuple(clips), None, {"context": "reference", "context_frames": length, "reference_seed": seed})
+        clips, motions = zip(*made)
+        about = {"context": "reference", "context_frames": length, "reference_seed": seed}
+        if not ahead:
+            return Start(clips, None, about)
+        rates = (np.stack([getattr(m, name) for m in motions], axis=1) for name in ("speed_mps", "yaw_rate_radps"))
+        return Start(clips, EgoMotion(*rates), about)
     if Path(config.context).suffix:
         footage = open_recording(config.context, camera, time_s=config.t_s, cameras=config.cameras)
         return _from_footage(footage, config, dt_s, batch)
@@ -135,8 +143,9 @@ def reference_clip(
     dt_s: float = 0.1,
     tags: Tags | None = None,
     speed_mps: float | None = None,
-) -> Clip:
-    """``length`` frames of a calm drive in the reference world.
+    ahead: int = 0,
+) -> tuple[Clip, EgoMotion]:
+    """``length`` frames of a calm drive in the reference world, and its motion ``(ahead,)`` from the last of them on.
 
     Args:
         seed: of the road and of what tags and ``USUAL`` leave open.
@@ -146,6 +155,7 @@ def reference_clip(
         tags: what is wanted.
         speed_mps: the drive has settled at this speed, or at what the road allows below it, when the first frame is
             taken; ``None`` begins with the drive.
+        ahead: steps that are driven on unseen.
     """
     tags = Tags.unknown() if tags is None else tags
     wanted = USUAL | {channel: name for channel, name in tags.names().items() if name != "unknown"}
@@ -157,17 +167,19 @@ def reference_clip(
     vehicle = VehicleState(world.info()["speed_mps"], np.zeros(1))
     settling = 0 if speed_mps is None else round(SETTLE_S / dt_s)
     frames, motions, codes = [], [], []
-    for index in range(settling + length):
+    for index in range(settling + length + ahead):
         seen = Observation(frame, vehicle.speed_mps, vehicle.curvature_1pm, dt_s, world.info())
         vehicle, motion = drive(vehicle, keeper.act(seen), dt_s)
         if index >= settling:
-            frames.append(frame[0])
             motions.append((motion.speed_mps[0], motion.yaw_rate_radps[0]))
+        if settling <= index < settling + length:
+            frames.append(frame[0])
             codes.append(world.tags()[0].codes)
-        if index + 1 < settling + length:
-            drawn = world.step(motion, decode=index + 1 >= settling)
+        if index + 1 < settling + length + ahead:
+            drawn = world.step(motion, decode=settling <= index + 1 < settling + length)
             frame = frame if drawn is None else drawn
-    speed, yaw_rate = np.array([*motions[:-1], (np.nan, np.nan)], dtype=np.float64).T
+    speed, yaw_rate = np.array([*motions[: length - 1], (np.nan, np.nan)], dtype=np.float64).T
+    further = np.array(motions[length - 1 : length - 1 + ahead], dtype=np.float64).reshape(-1, 2)
     clip = Clip(
         frames=np.stack(frames),
         t_s=np.arange(length, dtype=np.float64) * dt_s,
@@ -176,7 +188,7 @@ def reference_clip(
         camera=large,
         valid_mask=np.ones((large.height_px, large.width_px), dtype=bool),
     )
-    return resized(clip, camera)
+    return resized(clip, camera), EgoMotion(further[:, 0], further[:, 1])
 
 
 def _from_footage(footage: Footage, config: StartConfig, dt_s: float, batch: int) -> Start:

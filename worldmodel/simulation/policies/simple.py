@@ -106,7 +106,7 @@ class Recorded:
     """Plays back a recorded motion as it is, past the vehicle model; the last known motion goes on at its end.
 
     Args:
-        motion: ``(T,)`` at the world's own step; NaN is handed on as unknown.
+        motion: ``(T,)`` at the world's own step, or ``(T, B)``, one for each row; NaN is handed on as unknown.
     """
 
     name = "recorded"
@@ -125,4 +125,8 @@ class Recorded:
         step_B = np.array([self._step_of[row] for row in range(len(observation.speed_mps))])
         for row in self._step_of:
             self._step_of[row] += 1
-        return self.motion[np.minimum(step_B, len(self.motion.speed_mps) - 1)]
+        at = np.minimum(step_B, len(self.motion.speed_mps) - 1)
+        if self.motion.speed_mps.ndim == 1:
+            return self.motion[at]
+        rows = np.arange(len(at))
+        return EgoMotion(self.motion.speed_mps[at, rows], self.motion.yaw_rate_radps[at, rows])
