@@ -255,6 +255,8 @@ class Session:
         )
         channels = motion_channels(speed, yaw_rate, dt, height)
         told = Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
+        if not self.model.dynamics.config.moved:
+            return told
         pictures = None if self._pictures is None else self._pictures[:, None]
         with self._autocast():
             moved = move_ahead(

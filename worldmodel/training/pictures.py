@@ -137,11 +137,15 @@ def continue_drive(
     for t in range(until):
         noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
-        if t:
+        if t and network.config.moved:
             told = shown(
                 told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], SamplerConfig.moved_tau
             )
-        z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, steps)
+        z = (
+            known[t : t + 1]
+            if t < context
+            else draw_frame(network, noise[:1], told, ring, steps, shortcuts=SamplerConfig.shortcuts)
+        )
         if t >= context:
             drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
         commit_frame(network, z, noise[1:2], told, ring, SamplerConfig.past_tau)
