@@ -33,7 +33,7 @@ def motion(t: int) -> EgoMotion:
 
 @pytest.fixture
 def world() -> Session:
-    return Session(tiny_model(), steps_per_frame=2)
+    return Session(tiny_model(), steps_per_frame=2, past_tau=0.7)
 
 
 def test_it_is_a_world(world: Session) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,7 +166,9 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
         )
         given = Tags(np.stack([tags.codes for tags in row_tags])) if config.tags else None
         moments = rollout(world, driver.policy, carry, steps=steps, tags=given)
-        figures = record(_progress(moments, steps + 1, config.batch), folders, world, row_tags, provenance)
+        # Closed before an interruption is reported: a bar that is left to the collector draws itself over the report.
+        with contextlib.closing(_progress(moments, steps + 1, config.batch)) as counted:
+            figures = record(counted, folders, world, row_tags, provenance)
         if config.batch > 1:
             write_json(partial / PROVENANCE, provenance | figures)
         for folder in folders:
@@ -280,6 +282,6 @@ def wanted_tags(text: str, context: Clip | Tags) -> Tags:
     return Tags(np.where(named.codes > 0, named.codes, last), tags.caption)
 
 
-def _progress(moments: Iterator[Moment], total: int, rows: int) -> Iterator[Moment]:
+def _progress(moments: Iterator[Moment], total: int, rows: int) -> Generator[Moment, None, None]:
     """A bar that counts frames of all rows."""
     yield from tqdm(moments, "driving", total=total, unit="frame", unit_scale=rows if rows > 1 else False)
