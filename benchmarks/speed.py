@@ -25,7 +25,7 @@ import torch
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
+from worldmodel.dynamics.sampler import commit_frame, draw_frame, shown
 from worldmodel.model import WorldModel, move_ahead
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.simulation.session import Session
@@ -93,14 +93,16 @@ def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]
         moving = median_s(lambda: move_ahead(model.tokenizer, d, z, told, frames_BVCHW=pictures[:, None]), seconds)
         moved = move_ahead(model.tokenizer, d, z, told)
         tags = torch.zeros(batch, 1, len(VOCABULARY), dtype=torch.int64)
-        says = shown(Told(told[:, None], tags), moved, torch.randn_like(moved), SamplerConfig.moved_tau)
+        sampler = model.sampler
+        says = shown(Told(told[:, None], tags), moved, torch.randn_like(moved), sampler.moved_tau)
         ring = d.transformer.new_ring(batch, d.frame_tokens(), like=z)
 
         def passes() -> None:
-            commit_frame(d, draw_frame(d, torch.randn_like(z), says, ring, 4), z, says, ring, SamplerConfig.past_tau)
+            draw_frame(d, torch.randn_like(z), says, ring, sampler.steps, shortcuts=sampler.shortcuts)
+            commit_frame(d, z, z, says, ring, sampler.past_tau)
 
         dynamics = median_s(passes, seconds)
-    flops = 5 * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
+    flops = (model.sampler.steps + 1) * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
     return {
         f"together_fps_batch{batch}": batch / together,
         f"dynamics_fps_batch{batch}": batch / dynamics,
@@ -133,7 +135,7 @@ def main() -> None:
         figures[f"dynamics_share_of_matmul_batch{batch}"] = share
     parameters = sum(p.numel() for p in model.dynamics.parameters()) / 1e6
     print(f"{arguments.model}: {camera.height_px}x{camera.width_px}, dynamics {parameters:.1f} M parameters, "
-          f"{model.dynamics.frame_tokens()} tokens, 4 + 1 passes")  # fmt: skip
+          f"{model.dynamics.frame_tokens()} tokens, {model.sampler.steps} + 1 passes")  # fmt: skip
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for name, value in figures.items():
         print(f"  {name:34s} {value:10.2f}")

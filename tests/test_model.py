@@ -9,16 +9,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_model
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.model import WorldModel, content_hash, load_tokenizer
 
 
 def test_a_saved_model_comes_back_with_the_same_hashes(tmp_path: Path) -> None:
     model = tiny_model()
+    model.sampler = SamplerConfig(8, 0.7, 0.8, True)
     again = WorldModel.from_pretrained(model.save(tmp_path / "m"))
     assert again.hashes() == model.hashes()
     assert again.dynamics.config == model.dynamics.config
     assert again.tokenizer.config == model.tokenizer.config
     assert again.dt_s == model.dt_s
+    assert again.sampler == model.sampler == SamplerConfig(8, 0.7, 0.8, True)
     # fp16 on disk: saving again changes nothing any more.
     third = WorldModel.from_pretrained(again.save(tmp_path / "n"))
     for a, b in zip(again.state_dict().values(), third.state_dict().values()):

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
@@ -56,11 +57,14 @@ class WorldModel(nn.Module):
         dt_s: float = 0.1,
         camera_height_m: float = 1.4,
         training: Training | None = None,
+        sampler: SamplerConfig | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer, self.dynamics = tokenizer, dynamics
         self.dt_s, self.camera_height_m = dt_s, camera_height_m
         self.training_record = training or Training()
+        #: How this model's frames are best drawn.
+        self.sampler = (sampler or SamplerConfig()).validate()
 
     def camera(self) -> Camera:
         """The canonical camera of the frames this model makes."""
@@ -90,6 +94,7 @@ class WorldModel(nn.Module):
                 "dt_s": self.dt_s,
                 "camera_height_m": self.camera_height_m,
                 "training": dataclasses.asdict(self.training_record),
+                "sampler": dataclasses.asdict(self.sampler),
             },
         )
         return directory
@@ -118,6 +123,7 @@ class WorldModel(nn.Module):
             dt_s=about["dt_s"],
             camera_height_m=about["camera_height_m"],
             training=Training(**about["training"]),
+            sampler=config_from(SamplerConfig, about["sampler"]),
         )
         return model.eval().to(device)
 
@@ -125,7 +131,7 @@ class WorldModel(nn.Module):
 def move_ahead(
     tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor, motion_BF: Tensor, *, frames_BVCHW: Tensor | None = None
 ) -> Tensor:
-    """Normalised latents as the motion would leave them on a flat road under a far sky; NaN where it is not known.
+    """Normalised latents as the motion would leave them (``tokenizer.moving``); NaN where it is not known.
 
     Args:
         tokenizer, dynamics: that fit each other.

@@ -16,7 +16,6 @@ from worldmodel.dynamics.objective import (
     draw_levels,
     drop,
     noise_moved,
-    own_predictions,
     shortcut_forcing_loss,
     shortcut_target,
 )
@@ -121,20 +120,21 @@ def test_what_was_moved_is_noised_to_its_level_and_dropped_with_the_motion() -> 
     assert noised.moved[:, 0].isnan().all()
 
 
-def test_own_predictions_replace_frames_and_what_is_moved_of_them() -> None:
-    torch.manual_seed(0)
-    clean = torch.randn(2, 6, 1, 4, 3)
-    says = dataclasses.replace(told(2, 6), moved=shift(clean, clean))
-    # An oracle's own predictions are the truth, however many passes; a network's are not, except for the first frame.
-    for network, is_true in ((Oracle(clean), True), (Dynamics(SMALL, tokens=4, channels=3), False)):
-        for seed in range(4):
-            seen, then = own_predictions(
-                network, clean, says, ObjectiveConfig(), torch.Generator().manual_seed(seed), shift  # type: ignore[arg-type]
-            )  # fmt: skip
-            assert torch.equal(seen[:, 0], clean[:, 0])
-            assert torch.equal(seen, clean) is is_true
-            assert then.moved is not None
-            assert torch.equal(then.moved[:, 1:], seen[:, :-1])
+def test_what_serves_as_the_past_is_shown_in_its_place_and_nowhere_else() -> None:
+    class Watching(Oracle):
+        def __call__(self, x: torch.Tensor, tau: torch.Tensor, *_: object) -> torch.Tensor:
+            self.x, self.tau = x, tau
+            return self.clean
+
+    clean, past = torch.zeros(4, 12, 1, 4, 3), torch.full((4, 12, 1, 4, 3), 100.0)
+    network, config = Watching(clean), ObjectiveConfig()
+    loss, _ = shortcut_forcing_loss(
+        network, clean, told(4, 12), config, torch.Generator().manual_seed(0), shortcut=False, past_BTVNC=past  # type: ignore[arg-type]
+    )  # fmt: skip
+    shows_past = network.x.mean(dim=(2, 3, 4)) > 50
+    assert torch.equal(shows_past, network.tau >= config.past_tau_min)
+    assert 0 < shows_past.sum() < shows_past.numel()
+    assert loss == 0  # the truth is what is asked for, whatever is shown
 
 
 def test_a_frame_shown_the_frame_before_can_be_copied_from_it() -> None:
@@ -152,7 +152,7 @@ def test_a_frame_shown_the_frame_before_can_be_copied_from_it() -> None:
             optimizer.zero_grad()
             says = dataclasses.replace(says, moved=shift(fresh, fresh))
             generator = torch.Generator().manual_seed(k)
-            shortcut_forcing_loss(network, fresh, says, config, generator, shortcut=False, own=False)[0].backward()
+            shortcut_forcing_loss(network, fresh, says, config, generator, shortcut=False)[0].backward()
             optimizer.step()
         tau = torch.zeros(24, 2)
         with torch.no_grad():
@@ -173,7 +173,6 @@ def test_masked_tokens_do_not_count() -> None:
         ObjectiveConfig(),
         torch.Generator().manual_seed(3),
         shortcut=False,
-        own=False,
         weight_BN=weight,
     )
     (gradient,) = torch.autograd.grad(loss, clean)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tiny import tiny_model
 from worldmodel.datasets.video import FrameSequence
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.evaluation import replay, whatif
 from worldmodel.evaluation.comparing import Compared, horizon_rows
 from worldmodel.evaluation.judging import judge, path_of, travelled_m
@@ -40,7 +41,7 @@ TAGS = "context: {tags: {weather: rain}}\nlength_s: 1.0\n"
 @pytest.fixture(scope="module")
 def opened():
     model = tiny_model()
-    return Session(model, steps_per_frame=2), {"world": "learned", "components": model.hashes(), "device": "cpu"}
+    return Session(model, sampler=SamplerConfig(2)), {"world": "learned", "components": model.hashes(), "device": "cpu"}
 
 
 def write(folder, name="braking", *, length_s=1.2, text=SCENARIO):

@@ -1,4 +1,4 @@
-"""A motion moves a picture as the world truly moves it, where the world is a flat road or far away."""
+"""A motion moves a picture as the world truly moves it, where the depth is true."""
 
 import math
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.motion import advance
-from worldmodel.geometry.reprojection import reproject, source_pixels
+from worldmodel.geometry.reprojection import reproject, source_pixels, street_inverse_depth
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import draw_options
 from worldmodel.types import EgoMotion
@@ -41,7 +41,8 @@ def test_a_point_on_the_ground_goes_where_the_camera_sees_it(
     column, row = round(later[0]), round(later[1])
     if forward < 3 or not (2 <= column < 254 and 60 <= row < 126):
         return
-    u, v = source_pixels(*tensors(speed * 0.1, yaw_rate * 0.1, height), camera)
+    street = street_inverse_depth(torch.tensor([height]), camera)
+    u, v = source_pixels(*tensors(speed * 0.1, yaw_rate * 0.1), street, camera)
     # Read the map at the exact, fractional place.
     c0, r0 = int(later[0]), int(later[1])
     a, b = later[0] - c0, later[1] - r0
@@ -51,10 +52,36 @@ def test_a_point_on_the_ground_goes_where_the_camera_sees_it(
     assert np.allclose(found, truth, atol=0.35)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    x=st.floats(5, 80),
+    y=st.floats(-20, 20),
+    up=st.floats(-1.4, 8),
+    speed=st.floats(0, 30),
+    yaw_rate=st.floats(-0.8, 0.8),
+)
+def test_any_point_of_known_depth_goes_where_the_camera_sees_it(
+    x: float, y: float, up: float, speed: float, yaw_rate: float
+) -> None:
+    camera = canonical_camera(128, 256)
+    pose = advance(np.zeros(3), EgoMotion(np.float64(speed), np.float64(yaw_rate)), 0.1)
+    dx, dy, heading = x - pose[0], y - pose[1], pose[2]
+    forward, left = math.cos(heading) * dx + math.sin(heading) * dy, -math.sin(heading) * dx + math.cos(heading) * dy
+    later = camera.cx_px - camera.fx_px * left / forward, camera.cy_px - camera.fy_px * up / forward
+    column, row = round(later[0]), round(later[1])
+    if forward < 3 or not (0 <= column < 256 and 0 <= row < 128):
+        return
+    u, v = source_pixels(*tensors(speed * 0.1, yaw_rate * 0.1), torch.full((1, 128, 256), 1 / forward), camera)
+    # The map at the nearest whole pixel, from which the true place is as far as the pixel is from the point's, nearly.
+    found = u[0, row, column].item() + (later[0] - column), v[0, row, column].item() + (later[1] - row)
+    truth = camera.cx_px - camera.fx_px * y / x, camera.cy_px - camera.fy_px * up / x
+    assert np.allclose(found, truth, atol=0.4)
+
+
 def test_turning_left_moves_the_far_world_to_the_right() -> None:
     camera = canonical_camera(64, 128)
     turn = 0.05
-    u, v = source_pixels(*tensors(0.0, turn, 1.4), camera)
+    u, v = source_pixels(*tensors(0.0, turn), torch.zeros(1, 64, 128), camera)
     middle = 63
     horizon = int(camera.cy_px)
     assert math.isclose(
@@ -67,7 +94,7 @@ def test_no_motion_leaves_the_picture_and_rows_have_their_own_motion() -> None:
     camera = canonical_camera(32, 64)
     frames = torch.rand(2, 3, 32, 64)
     motion = torch.tensor([0.0, 1.0])
-    moved = reproject(frames, motion, motion * 0.01, torch.full((2,), 1.4), camera)
+    moved = reproject(frames, motion, motion * 0.01, street_inverse_depth(torch.full((2,), 1.4), camera), camera)
     assert torch.allclose(moved[0], frames[0], atol=1e-5)
     assert not torch.allclose(moved[1], frames[1], atol=0.05)
 
@@ -80,10 +107,11 @@ def test_it_explains_most_of_what_changes_between_true_frames(seed: int) -> None
     x = torch.from_numpy(drive.frames).movedim(-1, 1).float()
     distance = torch.from_numpy(drive.motion.speed_mps[:-1] * 0.1)
     turn = torch.from_numpy(drive.motion.yaw_rate_radps[:-1] * 0.1)
-    camera, height = canonical_camera(128, 256), torch.full((24,), 1.4)
+    camera = canonical_camera(128, 256)
+    street = street_inverse_depth(torch.full((24,), 1.4), camera)
 
     def error(distance: torch.Tensor, turn: torch.Tensor) -> float:
-        moved = reproject(x[:-1], distance, turn, height, camera)
+        moved = reproject(x[:-1], distance, turn, street, camera)
         return (moved - x[1:])[:, :, 54:].abs().mean().item()
 
     true = error(distance, turn)

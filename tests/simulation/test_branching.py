@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_model
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.simulation.branching import count_steps, drive_branches
 from worldmodel.simulation.courses import lay_out
 from worldmodel.simulation.edits import open_edits
@@ -19,7 +20,7 @@ EDITS = "brake decel_mps2=4 from_s=0.5 for_s=1; shift left_m=0.3 from_s=0.9; pol
 
 @pytest.fixture(params=["fake", "learned"])
 def world(request, make_fake_world):
-    return make_fake_world() if request.param == "fake" else Session(tiny_model(), steps_per_frame=2)
+    return make_fake_world() if request.param == "fake" else Session(tiny_model(), sampler=SamplerConfig(2))
 
 
 def branches_of(world, edits=EDITS, *, batch=2, seed=3):

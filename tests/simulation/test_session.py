@@ -10,6 +10,7 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.simulation.session import Session
 from worldmodel.types import Clip, EgoMotion, Tags, World
@@ -33,7 +34,7 @@ def motion(t: int) -> EgoMotion:
 
 @pytest.fixture
 def world() -> Session:
-    return Session(tiny_model(), steps_per_frame=2, past_tau=0.7)
+    return Session(tiny_model(), sampler=SamplerConfig(2, past_tau=0.7))
 
 
 def test_it_is_a_world(world: Session) -> None:
@@ -233,6 +234,6 @@ def test_a_world_that_was_not_started_says_so() -> None:
     with pytest.raises(ValueError, match="start"):
         Session(tiny_model()).step(EgoMotion(1.0, 0.0))
     with pytest.raises(ValueError, match="steps_per_frame"):
-        Session(tiny_model(), steps_per_frame=3)
+        Session(tiny_model(), sampler=SamplerConfig(3))
     with pytest.raises(ValueError, match="precision"):
         Session(tiny_model(), precision="bf16")

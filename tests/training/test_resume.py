@@ -55,8 +55,11 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
         out=str(out),
         tokenizer=TOKENIZER,
         tokenizer_stage=stage,
+        depth_stage=stage,
         dynamics=DYNAMICS,
-        clips=ClipsConfig(short=6, long=3 * WINDOW, long_every=2, shortcut_from=0.4, own_from=0.4),
+        clips=ClipsConfig(
+            short=6, long=3 * WINDOW, long_every=2, shortcut_from=0.4, own_from=0.3, own_true=3, own_length=10
+        ),
         dynamics_stage=stage,
         data=dataclasses.replace(TrainConfig().data, cache=str(tmp_path / "cache"), validation_share=0.3),
         device="cpu",
@@ -65,7 +68,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "dynamics"])
+@pytest.mark.parametrize("stage", ["tokenizer", "depth", "dynamics"])
 def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
         write_stretch(tmp_path / "corpus", f"d{i}", f"drive{i}", f"place{i}", clip(i))
@@ -85,7 +88,7 @@ def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monke
     torch.manual_seed(99)  # a new process has other random state: nothing may depend on it
     resumed = run_module.run(config(tmp_path / "killed", tmp_path))
     assert WorldModel.from_pretrained(whole).hashes() == WorldModel.from_pretrained(resumed).hashes()
-    for name in ("tokenizer", "dynamics"):  # the checkpoints hold the full precision
+    for name in ("tokenizer", "depth", "dynamics"):  # the checkpoints hold the full precision
         states = [torch.load(out / name / "last.ckpt", weights_only=False)["state_dict"] for out in (whole, resumed)]
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 

@@ -23,9 +23,12 @@ def test_reconstructions_and_sample_drives_appear(logger, tmp_path: Path, monkey
     stage = StageConfig(steps=2, batch=2, checkpoint_every=2, picture_every=2, log_every=1)
     out = tmp_path / "run"
     run_module.run(
-        dataclasses.replace(config(out, tmp_path), logger=logger, tokenizer_stage=stage, dynamics_stage=stage)
+        dataclasses.replace(
+            config(out, tmp_path), logger=logger, tokenizer_stage=stage, depth_stage=stage, dynamics_stage=stage
+        )
     )
     assert cv2.imread(str(out / "pictures/reconstructions_0000002.png")).std() > 1
+    assert cv2.imread(str(out / "pictures/depths_0000002.png")).std() > 1
     assert cv2.imread(str(out / "pictures/drives_0000002.png")).std() > 1
     with VideoReader(out / "pictures/drives_0000002.mp4") as video:
         assert len(video) > 5

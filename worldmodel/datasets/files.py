@@ -32,6 +32,12 @@ from worldmodel.types import FloatArray
 _ZIP_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError)
 
 
+def find_drives(root: Path, name: str) -> dict[str, Path]:
+    """Files called ``name`` in a folder and up to two below it, by the path of their own folder from the root."""
+    paths = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(f"{depth}{name}"))]
+    return {"_".join(path.parent.relative_to(root).parts) or root.resolve().name: path for path in paths}
+
+
 def read_bytes(path: Path) -> bytes:
     """The whole file.
 

@@ -2,7 +2,7 @@
 
 Motion, tags and registers stand in the frame as token groups; motion and signal level are also added to every latent
 token, because the cheapest conditioning is the best obeyed (additive 42.3, FiLM 40.6, cross-attention 51.1 FID in
-RT-1's comparison). So are the latents of the frame before, moved by that motion as a flat road would be: without them a
+RT-1's comparison). So are the latents of the frame before, moved by that motion (``tokenizer.moving``): without them a
 small network reads the motion off its own past instead, and a drive that once stands still stands for ever. The output
 is the clean latent itself (x-prediction).
 Legend: see the package docstring.
@@ -56,9 +56,13 @@ class Told:
     moved: Float[Tensor, "b t v n c"] | None = None
     moved_tau: Float[Tensor, "b t"] | None = None
 
-    def rows(self, index: slice | Tensor) -> Told:
+    def rows(self, index: slice | Tensor | tuple[slice, ...]) -> Told:
         """The same for some rows of the batch."""
         return Told(*(None if x is None else x[index] for x in (self.motion, self.tags, self.moved, self.moved_tau)))  # pyright: ignore
+
+    def frame(self, t: int) -> Told:
+        """The same for one frame, of which T = 1 is left."""
+        return self.rows((slice(None), slice(t, t + 1)))
 
 
 class Dynamics(nn.Module):

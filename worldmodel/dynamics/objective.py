@@ -7,24 +7,19 @@ x_tau + (1 - tau) v. Each frame's error is weighted by the ramp 0.9 tau + 0.1.
 
 Which levels frames get decides what is learned on a small budget. In a share of clips every frame's level is
 independent (diffusion forcing, arXiv 2407.01392); in the rest most frames are nearly clean, as the past is in a
-rollout, and the others are anything. Late in training part of the clips see the model's own predictions as their past.
+rollout, and the others are anything. What serves as the past may be the model's own predictions (``past``).
 Legend: see the package docstring.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.nn.shapes import Bool, Float
-
-#: Moves normalised latents ``(B, T, V, N, C)`` by incoming motion ``(B, T, 4)``: frame t of the result is frame t - 1
-#: moved, NaN where unknown.
-Move = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +33,6 @@ class ObjectiveConfig:
         past_tau_min: nearly clean frames have tau between this and 1.
         moved_tau_min: the moved frame before (``Told.moved``) has tau between this and 1.
         shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
-        own_share: share of clips that see the model's own predictions as their past, once ``own`` is on.
-        own_passes: at most so many predictions on top of one another.
         drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
             alone are made unknown.
     """
@@ -50,8 +43,6 @@ class ObjectiveConfig:
     past_tau_min: float = 0.7
     moved_tau_min: float = 0.5
     shortcut_share: float = 0.25
-    own_share: float = 0.34
-    own_passes: int = 4
     drop_motion: float = 0.1
     drop_tags: float = 0.15
     drop_moved: float = 0.05
@@ -158,8 +149,7 @@ def shortcut_forcing_loss(
     generator: torch.Generator,
     *,
     shortcut: bool = True,
-    own: bool = True,
-    move: Move | None = None,
+    past_BTVNC: Float[Tensor, "b t v n c"] | None = None,
     weight_BN: Float[Tensor, "b n"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
@@ -171,8 +161,7 @@ def shortcut_forcing_loss(
         config: shares and levels.
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
-        own: whether own predictions stand in for the past yet.
-        move: moves own predictions; needed where ``told.moved`` is given and ``own`` is on.
+        past_BTVNC: what frames look like where they serve as the past; ``None`` for as they truly are.
         weight_BN: share of each token that the source camera saw; ``None`` for all of it.
     """
     batch, length = clean_BTVNC.shape[:2]
@@ -182,14 +171,10 @@ def shortcut_forcing_loss(
     levels = Levels(levels.tau.to(device), levels.d.to(device), levels.is_shortcut.to(device))
     noise = noise_like(clean_BTVNC, generator)
     seen = clean_BTVNC
-    if own and config.own_share:
-        rows = slice(share_of(batch, config.own_share))
-        drawn, some = own_predictions(network, clean_BTVNC[rows], told.rows(rows), config, generator, move)
-        # Frames that serve as the past are own predictions; those being drawn are noised truth.
-        is_past = (levels.tau[rows] >= config.past_tau_min)[:, :, None, None, None]
-        seen = torch.cat([torch.where(is_past, drawn, clean_BTVNC[rows]), clean_BTVNC[rows.stop :]])
-        if told.moved is not None and some.moved is not None:
-            told = dataclasses.replace(told, moved=torch.cat([some.moved, told.moved[rows.stop :]]))
+    if past_BTVNC is not None:
+        # Frames that are being drawn are noised truth.
+        is_past_BT = levels.tau >= config.past_tau_min
+        seen = torch.where(is_past_BT[:, :, None, None, None], past_BTVNC, clean_BTVNC)
     told = noise_moved(told, config, generator)
     x_tau = blend(seen, noise, levels.tau)
     target = clean_BTVNC
@@ -211,30 +196,3 @@ def shortcut_forcing_loss(
         if levels.is_shortcut.any():
             figures["error_shortcut"] = error_BT[levels.is_shortcut].mean()
     return loss, figures
-
-
-@torch.no_grad()
-def own_predictions(
-    network: Dynamics, clean: Tensor, told: Told, config: ObjectiveConfig, generator: torch.Generator, move: Move | None
-) -> tuple[Tensor, Told]:
-    """A short rollout of all frames at once, and what it makes of the moved frames.
-
-    Each pass draws alternate frames out of noise in one step, given the others nearly clean; the next pass draws those
-    others given the ones just drawn. After k passes a frame stands on k - 1 predictions before it.
-    """
-    batch, length = clean.shape[:2]
-    parity, passes = (int(torch.randint(0, n, (), generator=generator)) for n in (2, config.own_passes))
-    time_1T = torch.arange(length, device=clean.device)[None]
-    seen = clean
-    for k in range(passes + 1):
-        drawn_BT = (((time_1T + parity + k) % 2 == 0) & (time_1T > 0)).expand(batch, -1)
-        past_tau = config.past_tau_min + (1 - config.past_tau_min) * torch.rand(batch, length, generator=generator)
-        tau = torch.where(drawn_BT, 0, past_tau.to(clean))
-        noise = noise_like(clean, generator)
-        says = noise_moved(told, config, generator)
-        output = network(blend(seen, noise, tau), tau, torch.ones_like(tau), says).to(clean.dtype)
-        seen = torch.where(drawn_BT[:, :, None, None, None], output, seen)
-        if move is not None and told.moved is not None:
-            again = move(seen, told.motion).to(told.moved)
-            told = dataclasses.replace(told, moved=torch.where(torch.isfinite(told.moved), again, torch.nan))
-    return seen, told

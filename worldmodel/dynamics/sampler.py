@@ -29,16 +29,16 @@ class SamplerConfig:
     Attributes:
         steps: from noise to clean, a power of two; 4 do nearly the work of 32.
         past_tau: signal level at which finished frames are kept. The lower, the longer a drive holds and the less of
-            the past's detail survives: with the bundled model drives blur after 10 s at 0.9 and hold a minute at 0.5.
+            the past's detail survives.
         moved_tau: signal level at which the moved frame before is shown.
         shortcuts: whether the network is told the step it truly takes, for which it needs well trained shortcuts;
             otherwise the finest, which is sharper while they are not.
     """
 
     steps: int = 4
-    past_tau: float = 0.5
-    moved_tau: float = 0.8
-    shortcuts: bool = True
+    past_tau: float = 0.9
+    moved_tau: float = 0.9
+    shortcuts: bool = False
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps is a power of two up to 64 and the levels are in (0, 1]."""

@@ -14,8 +14,10 @@ import numpy as np
 
 from worldmodel.evaluation.reading import DriveReading
 from worldmodel.geometry.motion import dead_reckon
+from worldmodel.metrics.intervals import known_mean
 from worldmodel.metrics.path import displacement_at
 from worldmodel.metrics.signs import second_means, turning_signs
+from worldmodel.simulation.keeping import plain
 from worldmodel.types import EgoMotion, FloatArray
 
 _HORIZONS_S = (1.0, 5.0, 10.0, 30.0, 60.0)
@@ -72,16 +74,16 @@ def check_drive(told: EgoMotion, reading: DriveReading, t_s: FloatArray, *, seed
         "mean_lines": float(lanes.lines.mean()),
         "mean_span_m": float(lanes.span_m.mean()),
     }
-    scores["ground"] = {"match": _mean(reading.match)}
+    scores["ground"] = {"match": known_mean(reading.match)}
     scores["windows"] = _windows(told, reading, t_s)
     rng = np.random.default_rng(seed)
     shuffles = [_agreement(_shuffled(told, t_s, rng), reading.motion, t_s) for _ in range(_SHUFFLES)]
     scores["shuffled"] = {
-        "turning": {name: _mean([s["turning"][name] for s in shuffles]) for name in ("share", "half_share")},
-        "yaw": {"error_radps": _mean([s["yaw"]["error_radps"] for s in shuffles])},
-        "speed": {"error_mps": _mean([s["speed"]["error_mps"] for s in shuffles])},
+        "turning": {name: known_mean([s["turning"][name] for s in shuffles]) for name in ("share", "half_share")},
+        "yaw": {"error_radps": known_mean([s["yaw"]["error_radps"] for s in shuffles])},
+        "speed": {"error_mps": known_mean([s["speed"]["error_mps"] for s in shuffles])},
     }
-    return _plain(scores)
+    return plain(scores)
 
 
 def table(columns: dict[str, dict[str, Any]]) -> str:
@@ -117,9 +119,9 @@ def _agreement(told: EgoMotion, read: EgoMotion, t_s: FloatArray) -> dict[str, A
         of_seconds = second_means(np.where(known, got, np.nan), t_s) - second_means(np.where(known, want, np.nan), t_s)
         power = float(np.sum(want[known] ** 2))
         scores[name] = {
-            f"error_{unit}": _mean(np.abs(difference)),
-            f"second_error_{unit}": _mean(np.abs(of_seconds)),
-            f"bias_{unit}": _mean(difference),
+            f"error_{unit}": known_mean(np.abs(difference)),
+            f"second_error_{unit}": known_mean(np.abs(of_seconds)),
+            f"bias_{unit}": known_mean(difference),
             "gain": float(np.sum(want[known] * got[known]) / power) if power > 1e-9 else float("nan"),
             "read_share": float(known.sum() / max(1, np.isfinite(want).sum())),
         }
@@ -147,12 +149,12 @@ def _windows(told: EgoMotion, reading: DriveReading, t_s: FloatArray) -> list[di
         windows.append(
             {
                 "from_s": index * _WINDOW_S,
-                "sharpness": _mean(reading.sharpness[at]),
-                "contrast": _mean(reading.contrast[at]),
+                "sharpness": known_mean(reading.sharpness[at]),
+                "contrast": known_mean(reading.contrast[at]),
                 "lanes_share": float(reading.lanes.fitted[at].mean()),
-                "match": _mean(reading.match[at]),
-                "yaw_error_radps": _mean(np.abs(reading.motion.yaw_rate_radps - told.yaw_rate_radps)[at]),
-                "speed_error_mps": _mean(np.abs(reading.motion.speed_mps - told.speed_mps)[at]),
+                "match": known_mean(reading.match[at]),
+                "yaw_error_radps": known_mean(np.abs(reading.motion.yaw_rate_radps - told.yaw_rate_radps)[at]),
+                "speed_error_mps": known_mean(np.abs(reading.motion.speed_mps - told.speed_mps)[at]),
             }
         )
     return windows
@@ -164,20 +166,6 @@ def _shuffled(told: EgoMotion, t_s: FloatArray, rng: np.random.Generator) -> Ego
     whole = len(t_s) // steps
     order = (rng.permutation(whole)[:, None] * steps + np.arange(steps)).ravel()
     return told[np.concatenate([order, np.arange(whole * steps, len(t_s))])]
-
-
-def _mean(values: Any) -> float:
-    values = np.asarray(values, dtype=np.float64)
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _found(result: Any, place: str) -> Any:

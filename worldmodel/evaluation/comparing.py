@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from worldmodel.evaluation.judging import Verdict, judge, path_of, travelled_m
 from worldmodel.metrics.image import ssim
+from worldmodel.metrics.intervals import known_mean
 from worldmodel.metrics.path import displacement_m
 from worldmodel.simulation.branching import BranchDrive
 from worldmodel.types import Camera, FloatArray
@@ -177,20 +178,14 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         lane_errors = [float(np.median(each[np.isfinite(each)])) for each in errors if np.isfinite(each).any()]
     contacts = [verdict.collision for verdict in branch.verdicts if verdict.collision is not None]
     return {
-        "path_m": _mean(branch.path_error_m()[at]),
+        "path_m": known_mean(branch.path_error_m()[at]),
         "floor_m": floor,
         "travel_told_m": float(travelled_m(branch.path(0))[at]),
-        "travel_read_m": _mean([float(travelled_m(verdict.path)[at]) for verdict in branch.verdicts]),
-        "lane_error_m": _mean(lane_errors),
-        "ssim": _mean(branch.ssim[at]),
+        "travel_read_m": known_mean([float(travelled_m(verdict.path)[at]) for verdict in branch.verdicts]),
+        "lane_error_m": known_mean(lane_errors),
+        "ssim": known_mean(branch.ssim[at]),
         "gap_true_m": None if gap is None or not np.isfinite(gap[at]) else float(gap[at]),
-        "gap_read_m": _mean([verdict.gap_m[at] for verdict in branch.verdicts if verdict.gap_m is not None]),
+        "gap_read_m": known_mean([verdict.gap_m[at] for verdict in branch.verdicts if verdict.gap_m is not None]),
         "collision_true": None if hit is None else bool(hit[: at + 1].any()),
         "collision_read": any(bool(hits[: at + 1].any()) for hits in contacts) if contacts else None,
     }
-
-
-def _mean(values: Any) -> float | None:
-    values = np.asarray(values, dtype=np.float64)
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from worldmodel.metrics.leaving import first_lasting
 from worldmodel.types import EgoMotion, FloatArray
 
 #: Headings have parted when they are further apart than this.
@@ -24,7 +25,7 @@ class Parting:
 
     Attributes:
         told_rad, read_rad: ``(T,)`` heading of the first minus that of the second, left positive.
-        told_s, read_s: when they have parted by ``PARTED_RAD``, since the beginning; NaN if never.
+        told_s, read_s: when they have parted by ``PARTED_RAD`` for good, since the beginning; infinite if never.
         agrees: whether the reading has parted to the side that was told; ``None`` where either never parts.
     """
 
@@ -55,15 +56,12 @@ def parting(told: tuple[EgoMotion, EgoMotion], read: tuple[EgoMotion, EgoMotion]
         return np.concatenate([[0.0], np.cumsum(turns[0] - turns[1])[:-1]])
 
     told_rad, read_rad = difference(told), difference(read)
-    when = []
-    for heading in (told_rad, read_rad):
-        parted = np.flatnonzero(np.abs(heading) > PARTED_RAD)
-        when.append(int(parted[0]) if len(parted) else None)
+    told_s, read_s = (first_lasting(np.abs(heading) > PARTED_RAD, t_s) for heading in (told_rad, read_rad))
     agrees = None
-    if when[0] is not None and when[1] is not None:
-        agrees = bool(np.sign(told_rad[when[0]]) == np.sign(read_rad[when[1]]))
-    seconds = [float("nan") if index is None else float(t_s[index] - t_s[0]) for index in when]
-    return Parting(told_rad, read_rad, seconds[0], seconds[1], agrees)
+    if math.isfinite(told_s) and math.isfinite(read_s):
+        sides = [np.sign(heading[t_s == at][0]) for heading, at in ((told_rad, told_s), (read_rad, read_s))]
+        agrees = bool(sides[0] == sides[1])
+    return Parting(told_rad, read_rad, told_s - float(t_s[0]), read_s - float(t_s[0]), agrees)
 
 
 def parting_table(result: Parting, t_s: FloatArray, at_s: tuple[float, ...] = (1, 2, 3, 5, 10, 15, 20, 30, 60)) -> str:

@@ -11,9 +11,8 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from worldmodel.simulation.keeping import keep_table, markdown, plain
@@ -21,18 +20,17 @@ from worldmodel.simulation.outputs import landing
 from worldmodel.simulation.recorder import PROVENANCE, write_json
 from worldmodel.simulation.scenario import LIBRARY, ScenarioFile, find_scenarios
 from worldmodel.simulation.views import parse_views
-from worldmodel.simulation.worlds import open_world, surroundings
+from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
 from worldmodel.types import World
 
 SUMMARY = "summary.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class ScenarioConfig:
-    """What every mode that runs scenarios needs.
+class ScenarioConfig(WorldConfig):
+    """What every mode that runs scenarios needs; the fields of ``WorldConfig`` say in which world.
 
     Attributes:
-        model: bundled name, folder or Hub repository.
         scenario: name in ``conf/scenarios``, a YAML file, a folder of them, or ``library``.
         out: folder; empty for ``outputs/<mode>``, numbered where that is taken; of a folder of scenarios
             ``outputs/<mode>_<folder>``, which goes on where it was.
@@ -42,12 +40,8 @@ class ScenarioConfig:
         policy: who drives a scenario on the reference world; empty for the keeper, who knows the truth.
         read: read speed, turning and lanes back from the frames.
         views: of ``rrd`` and ``mcap``, which need the ``viz`` extra.
-        steps_per_frame: denoising steps.
-        device, precision: where and how it is computed.
-        threads: of torch on a CPU; 0 for all cores.
     """
 
-    model: str = "nano"
     scenario: str = ""
     out: str = ""
     overwrite: bool = False
@@ -56,18 +50,13 @@ class ScenarioConfig:
     policy: str = ""
     read: bool = True
     views: str = ""
-    steps_per_frame: int = 4
-    device: str = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.samples < 1:
             raise ValueError(f"samples: expected a number from 1, got {self.samples}")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed: expected a number from 0, got {self.seed}")
-        if self.threads < 0:
-            raise ValueError(f"threads: expected a number from 0, got {self.threads}")
         parse_views(self.views)
 
     def seed_of(self, scenario: ScenarioFile) -> int:
@@ -111,10 +100,7 @@ def run_scenarios(
             that failed (after the others were run).
     """
     scenarios = [ScenarioFile.load(path) for path in find_scenarios(config.scenario)]
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    world, about = opened or open_world(
-        config.model, steps_per_frame=config.steps_per_frame, device=config.device, precision=config.precision
-    )
+    world, about = opened or open_world(config)
     if config.scenario == LIBRARY or Path(config.scenario).is_dir():
         name = LIBRARY if config.scenario == LIBRARY else Path(config.scenario).resolve().name
         out = Path(config.out or f"outputs/{mode}_{name}")

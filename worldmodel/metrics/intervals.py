@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldmodel.types import FloatArray
 
@@ -29,6 +30,13 @@ class Interval:
     low: float
     high: float
     drives: int
+
+
+def known_mean(values: ArrayLike) -> float | None:
+    """Mean of the values that are finite; ``None`` where none is."""
+    array = np.asarray(values, dtype=np.float64)
+    known = array[np.isfinite(array)]
+    return float(known.mean()) if len(known) else None
 
 
 def bootstrap_interval(scores: FloatArray, *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:

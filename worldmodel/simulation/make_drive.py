@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from worldmodel.simulation.documents import find_document
@@ -30,7 +28,7 @@ from worldmodel.simulation.recorder import PROVENANCE, DriveRecorder, write_json
 from worldmodel.simulation.rollout import Moment, begin, rollout
 from worldmodel.simulation.sheet import contact_sheet, write_png
 from worldmodel.simulation.starting import Start, StartConfig, open_start, parse_tags
-from worldmodel.simulation.worlds import open_world, surroundings
+from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
 from worldmodel.types import Clip, EgoMotion, Tags, World
 
 DEFAULT_LENGTH_S = 60.0
@@ -38,11 +36,10 @@ DEFAULT_PROFILE = "winding"
 
 
 @dataclasses.dataclass(frozen=True)
-class DriveConfig(StartConfig):
-    """A drive in the learned world; the fields of ``StartConfig`` say where it starts.
+class DriveConfig(StartConfig, WorldConfig):
+    """A drive in a learned world (the fields of ``WorldConfig``) from a start (those of ``StartConfig``).
 
     Attributes:
-        model: bundled name, folder or Hub repository.
         out: folder; empty for ``outputs/drive``, numbered where that is taken.
         overwrite: replace a complete drive at ``out``.
         length_s: seconds; ``None`` for a minute, or what is left of a recorded motion that is shorter.
@@ -55,13 +52,8 @@ class DriveConfig(StartConfig):
         policy: name of a policy.
         motion_gain: factor on speed and yaw rate, or one for each.
         mirror: turn the other way.
-        steps_per_frame: denoising steps.
-        device, precision: where and how it is computed.
-        threads: of torch on a CPU; 0 for all cores. One is nearly as fast for a small model, does not stall beside
-            other work as spinning threads do, and gives the same bytes whatever the number of cores.
     """
 
-    model: str = "nano"
     out: str = ""
     overwrite: bool = False
     length_s: float | None = None
@@ -72,18 +64,13 @@ class DriveConfig(StartConfig):
     policy: str = ""
     motion_gain: float | tuple[float, float] = 1.0
     mirror: bool = False
-    steps_per_frame: int = 4
-    device: str = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch < 1:
             raise ValueError(f"batch: expected a number from 1, got {self.batch}")
         if self.seed < 0:
             raise ValueError(f"seed: expected a number from 0, got {self.seed}")
-        if self.threads < 0:
-            raise ValueError(f"threads: expected a number from 0, got {self.threads}")
         if self.length_s is not None and not self.length_s > 0:
             raise ValueError(f"length_s: expected a number of seconds above 0, got {self.length_s}")
         if self.motion == "auto":
@@ -122,11 +109,7 @@ def run(config: DriveConfig) -> Path:
     Raises:
         ValueError: a model, context, profile or policy that is not there or does not fit; nothing is written then.
     """
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    world, about = open_world(
-        config.model, steps_per_frame=config.steps_per_frame, device=config.device, precision=config.precision
-    )
-    return make_drive(config, world, about)
+    return make_drive(config, *open_world(config))
 
 
 def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:

@@ -6,7 +6,7 @@ an environment is made.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from gymnasium.envs.registration import register, registry
 
@@ -30,9 +30,9 @@ def make_drive_env(
     length_s: float = 60.0,
     context_s: float = 3.2,
     tags: str = "",
-    steps_per_frame: int = 4,
-    device: str = "auto",
-    precision: str = "fp32",
+    steps_per_frame: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["fp32", "bf16"] = "fp32",
     render_mode: str | None = None,
 ) -> Any:
     """``Drive-v0``: the learned world, started from frames of the reference world where no scenario is given.
@@ -45,10 +45,10 @@ def make_drive_env(
     """
     from worldmodel.simulation.env import DriveEnv
     from worldmodel.simulation.starting import StartConfig, open_start
-    from worldmodel.simulation.worlds import open_world
+    from worldmodel.simulation.worlds import WorldConfig, open_world
     from worldmodel.types import Scenario
 
-    world, _ = open_world(model, steps_per_frame=steps_per_frame, device=device, precision=precision)
+    world, _ = open_world(WorldConfig(model=model, steps_per_frame=steps_per_frame, device=device, precision=precision))
     config = StartConfig(context_s=context_s, tags=tags)
 
     def scenario_of(seed: int) -> Scenario:

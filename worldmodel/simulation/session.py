@@ -44,8 +44,7 @@ class Session:
 
     Args:
         model: a world model.
-        steps_per_frame: denoising steps, a power of two.
-        past_tau, moved_tau, shortcuts: see ``SamplerConfig``.
+        sampler: how frames are drawn; ``None`` for the model's own settings.
         device: ``cpu`` or ``cuda``.
         precision: ``fp32``, or ``bf16`` on an accelerator.
     """
@@ -54,10 +53,7 @@ class Session:
         self,
         model: WorldModel,
         *,
-        steps_per_frame: int = 4,
-        past_tau: float = SamplerConfig.past_tau,
-        moved_tau: float = SamplerConfig.moved_tau,
-        shortcuts: bool = SamplerConfig.shortcuts,
+        sampler: SamplerConfig | None = None,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
@@ -66,7 +62,7 @@ class Session:
         if precision == "bf16" and device == "cpu":
             raise ValueError("precision: on a CPU everything runs in fp32; bf16 needs device=cuda")
         self.model = model.eval().to(device)
-        self.sampler = SamplerConfig(steps_per_frame, past_tau, moved_tau, shortcuts).validate()
+        self.sampler = (sampler or model.sampler).validate()
         self.device, self.precision = torch.device(device), precision
         self.camera, self.dt_s = model.camera(), model.dt_s
         self._latents: Tensor | None = None

@@ -5,6 +5,7 @@ Knows where models and machines are described, nothing of drives.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import platform
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 import worldmodel
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.model import WorldModel
 from worldmodel.simulation.session import Session
 from worldmodel.types import World
@@ -22,33 +24,68 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
 
 
-def open_world(
-    model: str = "nano", *, steps_per_frame: int = 4, device: str = "auto", precision: str = "fp32"
-) -> tuple[World, dict[str, Any]]:
-    """A learned world, and the part of a drive's provenance that describes it.
+@dataclasses.dataclass(frozen=True)
+class WorldConfig:
+    """A learned world: the part of a mode's settings that says what draws the frames, and how.
 
-    Args:
+    Attributes:
         model: bundled name, folder or Hub repository.
-        steps_per_frame: denoising steps, a power of two.
+        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next three.
+        past_tau: signal level at which finished frames are kept.
+        moved_tau: signal level at which the frame before, moved by what is told, is shown.
+        shortcuts: whether steps are told how large they are.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, or ``bf16`` on cuda.
+        threads: of torch on a CPU; 0 for all cores. One is nearly as fast for a small model, does not stall beside
+            other work as spinning threads do, and gives the same bytes whatever the number of cores.
+    """
+
+    model: str = "nano"
+    steps_per_frame: int | None = None
+    past_tau: float | None = None
+    moved_tau: float | None = None
+    shortcuts: bool | None = None
+    device: Device = "auto"
+    precision: Precision = "fp32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads: expected a number from 0, got {self.threads}")
+
+    def sampler(self, own: SamplerConfig) -> SamplerConfig:
+        """The model's own settings with those that are asked for here."""
+        asked = {
+            "steps": self.steps_per_frame,
+            "past_tau": self.past_tau,
+            "moved_tau": self.moved_tau,
+            "shortcuts": self.shortcuts,
+        }
+        return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
+
+
+def open_world(config: WorldConfig) -> tuple[World, dict[str, Any]]:
+    """A learned world, and the part of a drive's provenance that describes it. Sets the threads of torch.
 
     Raises:
-        ValueError: no such model, a damaged one, or a device or precision that is not there.
+        ValueError: no such model, a damaged one, or a device, precision or sampler that is not there.
     """
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={device}: this machine has no CUDA device that torch {torch.__version__} can use")
-    weights = WorldModel.from_pretrained(model, device=device)
-    world = Session(weights, steps_per_frame=steps_per_frame, device=device, precision=precision)
+    weights = WorldModel.from_pretrained(config.model, device=device)
+    sampler = config.sampler(weights.sampler)
+    world = Session(weights, sampler=sampler, device=device, precision=config.precision)
     about = {
         "world": "learned",
-        "model": model,
+        "model": config.model,
         "components": weights.hashes(),
-        "steps_per_frame": steps_per_frame,
+        "sampler": dataclasses.asdict(sampler),
         "device": device,
-        "precision": precision,
+        "precision": config.precision,
     }
     return world, about
 

@@ -1,4 +1,4 @@
-"""Latents moved by ego motion: decoded, reprojected as if the world were a flat road under a far sky, encoded again.
+"""Latents moved by ego motion: decoded, reprojected with the depth the pictures are read to have, encoded again.
 
 This is how dynamics is told what a motion does to the last picture, rather than having to learn perspective.
 Legend: see the package docstring.
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.geometry.reprojection import reproject
 from worldmodel.nn.shapes import Float
+from worldmodel.tokenizer.depth import look_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
 #: Where a camera's height is unknown: that of a dashcam in a car.
@@ -45,6 +45,8 @@ def move_latents(
     camera = canonical_camera(tokenizer.config.height_px, tokenizer.config.width_px)
     displacement_m_B, turn_rad_B = (torch.where(known_B, x, 0) for x in (displacement_m_B, turn_rad_B))
     height_m_B = torch.nan_to_num(height_m_B, nan=NOMINAL_HEIGHT_M)
-    frames_BCHW = reproject(frames_BCHW.clamp(-1, 1), displacement_m_B, turn_rad_B, height_m_B, camera)
-    moved_BND = tokenizer.encode(frames_BCHW.clamp(-1, 1)).to(latents_BND.dtype)
+    moved_BCHW, _ = look_ahead(
+        tokenizer.depth, frames_BCHW.clamp(-1, 1), displacement_m_B, turn_rad_B, height_m_B, camera
+    )
+    moved_BND = tokenizer.encode(moved_BCHW.clamp(-1, 1)).to(latents_BND.dtype)
     return torch.where(known_B[:, None, None], moved_BND, torch.nan)

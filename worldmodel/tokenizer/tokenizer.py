@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from worldmodel.nn.shapes import Float
 from worldmodel.nn.transformer import Transformer, TransformerConfig
+from worldmodel.tokenizer.depth import DepthNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class TokenizerConfig:
         mask_rate_max: stem positions are hidden at a rate drawn from 0 to this.
         mask_share: share of training frames that are masked at all.
         latent_noise: standard deviation of the noise on latents, drawn per frame from 0 to this.
+        depth_widths: channels of the network that says how far things are (``depth``); empty for none.
     """
 
     height_px: int = 128
@@ -49,6 +51,7 @@ class TokenizerConfig:
     mask_rate_max: float = 0.9
     mask_share: float = 0.25
     latent_noise: float = 0.1
+    depth_widths: tuple[int, ...] = (24, 32, 48, 64)
 
     @property
     def stem_grid(self) -> tuple[int, int]:
@@ -135,6 +138,8 @@ class Tokenizer(nn.Module):
             ResidualConv(first),
             nn.ConvTranspose2d(first, 3, 4, stride=4),
         )
+        #: Trained by itself, after the rest, on pairs of frames.
+        self.depth = DepthNetwork(c.depth_widths) if c.depth_widths else None
 
     def encode(
         self, frames_BCHW: Float[Tensor, "b c h w"], *, visible_BN: Tensor | None = None

@@ -7,6 +7,7 @@ from typing import Literal
 
 from worldmodel.dynamics.dynamics import DynamicsConfig
 from worldmodel.dynamics.objective import ObjectiveConfig
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.tokenizer.losses import ReconstructionLossConfig
 from worldmodel.tokenizer.tokenizer import TokenizerConfig
 
@@ -50,7 +51,7 @@ class StageConfig:
 
     Attributes:
         steps: optimizer steps; 0 skips the stage.
-        batch: frames (tokenizer) or clips (dynamics) in a step.
+        batch: frames (tokenizer), pairs (depth) or clips (dynamics) in a step.
         learning_rate: peak, after ``warmup_share`` and before ``decay_share`` of the steps (trapezium).
         weight_decay: of AdamW, on matrices.
         clip_norm: gradients are clipped to this norm.
@@ -76,17 +77,23 @@ class ClipsConfig:
     Attributes:
         short, long: frames of a clip; long is at least three windows, so that a wrapped cache is nothing new.
         long_every: one batch in so many is of long clips, fewer of them.
-        jerky_share: share of clips in which time jumps: each step repeats a frame, takes the next or leaves one out,
-            and the motion is told accordingly. What was is then no guide to what comes; only what is told is.
-        shortcut_from, own_from: share of the steps after which larger steps and own predictions are trained.
+        shortcut_from, own_from: share of the steps after which larger steps and own drives are trained.
+        own_share: share of the short clips that are of own drives (``own_drives``).
+        own_true: true frames an own drive begins with.
+        own_length: frames, those included, after which an own drive follows another true one. Long ones are worse than
+            none: what they were to show has drifted away from what they do, and the mean of all roads is learned.
+        own_frames: by how many frames own drives go on with each batch of short clips.
     """
 
     short: int = 16
     long: int = 48
     long_every: int = 4
-    jerky_share: float = 0.5
     shortcut_from: float = 0.6
-    own_from: float = 0.6
+    own_from: float = 0.3
+    own_share: float = 0.5
+    own_true: int = 12
+    own_length: int = 24
+    own_frames: int = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +106,9 @@ class TrainConfig:
         seed: of everything random.
         init: a model whose weights to start from (its tokenizer must have the configured shape); empty for none.
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
+        depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         dynamics, objective, clips, dynamics_stage: the second.
+        sampler: how the finished model draws frames unless told otherwise; own drives are drawn in its steps.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
         compile: use ``torch.compile``.
@@ -117,10 +126,14 @@ class TrainConfig:
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     reconstruction: ReconstructionLossConfig = dataclasses.field(default_factory=ReconstructionLossConfig)
     tokenizer_stage: StageConfig = dataclasses.field(default_factory=StageConfig)
+    depth_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(1200, batch=24, learning_rate=2e-3, picture_every=400)
+    )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
+    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False
@@ -136,5 +149,10 @@ class TrainConfig:
         window = self.dynamics.transformer.window
         if self.clips.long < 3 * window:
             raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")
+        if self.clips.own_length < self.clips.short:
+            raise ValueError(
+                f"clips.own_length: expected at least clips.short = {self.clips.short}, got {self.clips.own_length}"
+            )
         self.tokenizer.validate()
+        self.sampler.validate()
         return self

@@ -22,10 +22,13 @@ from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
+from worldmodel.geometry.camera import canonical_camera
 from worldmodel.model import move_ahead
+from worldmodel.tokenizer.depth import FAR_M, look_ahead
+from worldmodel.tokenizer.moving import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
-from worldmodel.training.stages import DynamicsStage, TokenizerStage
+from worldmodel.training.stages import DepthStage, DynamicsStage, TokenizerStage
 
 
 class Pictures(lightning.Callback):
@@ -85,6 +88,24 @@ class Reconstructions(Pictures):
         return np.vstack(rows), None
 
 
+class Depths(Pictures):
+    """Held-out frames above how near things are taken to be: red is 2 m, blue ``FAR_M``."""
+
+    name = "depths"
+
+    def draw(self, stage: DepthStage) -> tuple[NDArray[np.uint8], None]:
+        """Four frames spread over the held-out drives."""
+        chosen = [self.held_out[i * len(self.held_out) // 4] for i in range(4)]
+        frames = np.stack([d.frames[(i * 37) % d.length] for i, d in enumerate(chosen)])
+        x = to_network(torch.from_numpy(frames).to(stage.device))
+        still, camera = x.new_zeros(len(x)), canonical_camera(*frames.shape[1:3])
+        _, depth = look_ahead(stage.network, x, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
+        near = torch.log(depth * FAR_M) / np.log(FAR_M / 2)
+        maps = (near.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
+        coloured = [cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB) for m in maps]
+        return np.vstack([np.hstack(list(frames)), np.hstack(coloured)]).astype(np.uint8), None
+
+
 class SampleDrives(Pictures):
     """A held-out drive and the model's continuation of it, side by side over time: motion is the recorded one."""
 
@@ -104,7 +125,9 @@ class SampleDrives(Pictures):
             at = [context + k for k in (1, 5, 10, 20, 40, 80) if context + k < drive.length]
             if not at:
                 continue
-            drawn = continue_drive(stage.network, self.tokenizer, drive, context=context, until=at[-1] + 1)
+            drawn = continue_drive(
+                stage.network, self.tokenizer, drive, stage.run_config.sampler, context=context, until=at[-1] + 1
+            )
             sheets += [np.hstack([drive.frames[t] for t in at]), np.hstack([drawn[t - context] for t in at])]
             films.append(np.concatenate([drive.frames[context : at[-1] + 1], drawn], axis=2))
         if not sheets:
@@ -115,7 +138,7 @@ class SampleDrives(Pictures):
 
 @torch.no_grad()
 def continue_drive(
-    network: Any, tokenizer: Tokenizer, drive: MemoryEpisode, *, context: int, until: int, steps: int = 4
+    network: Any, tokenizer: Tokenizer, drive: MemoryEpisode, sampler: SamplerConfig, *, context: int, until: int
 ) -> NDArray[np.uint8]:
     """Frames ``context … until`` drawn by the network with the recorded motion, ``(T, H, W, 3)``."""
     device = next(network.parameters()).device
@@ -138,15 +161,13 @@ def continue_drive(
         noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
         if t and network.config.moved:
-            told = shown(
-                told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], SamplerConfig.moved_tau
-            )
+            told = shown(told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], sampler.moved_tau)
         z = (
             known[t : t + 1]
             if t < context
-            else draw_frame(network, noise[:1], told, ring, steps, shortcuts=SamplerConfig.shortcuts)
+            else draw_frame(network, noise[:1], told, ring, sampler.steps, shortcuts=sampler.shortcuts)
         )
         if t >= context:
             drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
-        commit_frame(network, z, noise[1:2], told, ring, SamplerConfig.past_tau)
+        commit_frame(network, z, noise[1:2], told, ring, sampler.past_tau)
     return to_frames(torch.stack(drawn)).cpu().numpy()

@@ -1,7 +1,7 @@
-"""The order of things: data, tokenizer, latent cache, dynamics, model. Each stage resumes where it was killed.
+"""The order of things: data, tokenizer, its depth, latent cache, dynamics, model. Stages resume where they were killed.
 
-What a run leaves in its folder: ``tokenizer/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``),
-``pictures/`` to look at, and the finished model's safetensors files.
+What a run leaves in its folder: ``tokenizer/``, ``depth/`` and ``dynamics/`` (``last.ckpt`` to resume from,
+``metrics.csv``), ``pictures/`` to look at, and the finished model's safetensors files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from worldmodel.model import Training, WorldModel, content_hash, load_tokenizer,
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.pictures import Reconstructions, SampleDrives
+from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.sources import load_sets
-from worldmodel.training.stages import DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
+from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
 
 Sets = dict[str, list[MemoryEpisode]]
 
@@ -65,6 +65,7 @@ def run(config: TrainConfig) -> Path:
         dt_s=float(np.median([np.median(np.diff(s.t_s)) for some in train.values() for s in some])),
         camera_height_m=config.camera_height_m,
         training=Training(data=config.data.source, summary=summary),
+        sampler=config.sampler,
     )
     model.save(out)
     print(f"saved {out}/tokenizer.safetensors and {out}/dynamics.safetensors")
@@ -90,6 +91,10 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         stage = TokenizerStage(config, network)
         windows = _windows(config, train, 1, config.tokenizer_stage.batch)
         fit(config, stage, windows.batch, config.tokenizer_stage, [Reconstructions(out / "pictures", held_out)])
+    if network.depth is not None and config.depth_stage.steps:
+        stage = DepthStage(config, network.depth)
+        windows = _windows(config, train, DepthStage.length, config.depth_stage.batch)
+        fit(config, stage, windows.batch, config.depth_stage, [Depths(out / "pictures", held_out)])
     save_tokenizer(network, out)
     # Read back, so that latents are those of the weights as they are shipped.
     return load_tokenizer(out)
@@ -149,7 +154,8 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     def make(k: int) -> Batch:
         return windows[clip_shape(config, k)[0]].batch(k)
 
-    stage = DynamicsStage(config, network, tokenizer)
+    lives = _windows(config, latents, config.clips.own_length, 1) if config.clips.own_share else None
+    stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
     return network

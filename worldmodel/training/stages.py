@@ -1,4 +1,4 @@
-"""The two Lightning modules. A step draws everything random from (seed, stage, k), so resuming gives the same bits.
+"""The three Lightning modules. A step draws everything random from (seed, stage, k), so resuming gives the same bits.
 
 Legend: B batch, T frames, V views, N tokens, C channels or colours.
 """
@@ -19,13 +19,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
-from worldmodel.dynamics.objective import shortcut_forcing_loss
-from worldmodel.model import move_ahead
+from worldmodel.dynamics.objective import share_of, shortcut_forcing_loss
+from worldmodel.geometry.camera import canonical_camera
 from worldmodel.nn.transformer import matmul_flops_per_token
+from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
+from worldmodel.tokenizer.moving import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.jerky import composed, jump
+from worldmodel.training.own_drives import Life, OwnDrives, join
 
 
 class NumberedBatches(Dataset):
@@ -130,56 +132,125 @@ class TokenizerStage(Stage):
         return loss
 
 
+class DepthStage(Stage):
+    """Pairs of frames → how well the depth foretells the later one."""
+
+    name = "depth"
+    network: DepthNetwork
+
+    #: Frames of a window: pairs are up to this many less one apart, so that slow drives teach something too.
+    length = 4
+
+    def __init__(self, config: TrainConfig, network: DepthNetwork) -> None:
+        super().__init__(config, config.depth_stage)
+        self.network = network
+        self._camera = canonical_camera(config.tokenizer.height_px, config.tokenizer.width_px)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """One batch of windows of uint8 frames."""
+        rows = torch.arange(len(batch.frames))
+        apart = torch.randint(1, self.length, (len(rows),), generator=self.generator())
+        speed, yaw_rate = batch.motion.unbind(-1)
+        outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
+        displacement_m, turn_rad = between(outgoing, apart.to(outgoing.device))
+        before, after = to_network(batch.frames[:, 0]), to_network(batch.frames[rows, apart])
+        loss = parallax_loss(
+            self.network,
+            before,
+            after,
+            displacement_m,
+            turn_rad,
+            torch.nan_to_num(batch.camera_height_m, nan=NOMINAL_HEIGHT_M),
+            self._camera,
+            valid_BHW=batch.valid_mask,
+        )
+        self.log("loss", loss, prog_bar=True)
+        self.log_speed(len(before), 0.0)
+        return loss
+
+
+def between(outgoing_BTF: Tensor, apart_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Chord and turn ``(B,)`` from frame 0 to frame ``apart_B`` of outgoing motion channels; NaN where not known."""
+    steps = torch.arange(outgoing_BTF.shape[1], device=outgoing_BTF.device) < apart_B[:, None]
+    chord, turn = (torch.where(steps, outgoing_BTF[..., i], 0) for i in (0, 1))
+    direction = turn.cumsum(dim=1) - turn / 2
+    x, y = (chord * torch.cos(direction)).sum(dim=1), (chord * torch.sin(direction)).sum(dim=1)
+    return torch.hypot(x, y), turn.sum(dim=1)
+
+
 class DynamicsStage(Stage):
-    """Clips of latents → shortcut forcing loss."""
+    """Clips of latents → shortcut forcing loss, on true drives and on the network's own.
+
+    Args:
+        config: of the run.
+        network: the dynamics.
+        tokenizer: whose latents the clips hold.
+        life: the k-th true drive for own ones to follow; ``None`` for no own drives.
+    """
 
     name = "dynamics"
     network: Dynamics
 
-    def __init__(self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer, life: Callable[[int], Any] | None = None
+    ) -> None:
         super().__init__(config, config.dynamics_stage)
         self.network = network
         self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
+        rows = share_of(config.dynamics_stage.batch, config.clips.own_share)
+        self.own = OwnDrives(self._life(life), rows, true_frames=config.clips.own_true) if life and rows else None
 
-    def move(self, z_BTVNC: Tensor, motion_BTF: Tensor) -> Tensor:
-        """What each frame of own predictions is shown: the frame before it, moved; the first is shown nothing."""
-        before, motion = z_BTVNC[:, :-1].flatten(0, 1), motion_BTF[:, 1:].flatten(0, 1)
-        moved = move_ahead(self._tokenizer[0], self.network, before, motion).unflatten(0, (len(z_BTVNC), -1))
-        return torch.cat([torch.full_like(moved[:, :1], torch.nan), moved], dim=1)
+    def _life(self, life: Callable[[int], Any]) -> Life:
+        """The k-th drive as ``OwnDrives`` wants it, on this stage's device."""
 
-    def jerk(self, told: Told, z_BTVNC: Tensor, generator: torch.Generator) -> tuple[Told, Tensor]:
-        """Let time jump in some of the clips (``jerky``)."""
-        batch, length = z_BTVNC.shape[:2]
-        rows = torch.randperm(batch, generator=generator)[: round(batch * self.run_config.clips.jerky_share)]
-        index_RT = jump(length, len(rows), generator).to(z_BTVNC.device)
-        rows = rows.to(z_BTVNC.device)
-        if not len(rows):
-            return told, z_BTVNC
-        z_BTVNC, motion = z_BTVNC.clone(), told.motion.clone()
-        z_BTVNC[rows] = z_BTVNC[rows[:, None], index_RT]
-        motion[rows] = composed(motion[rows], index_RT)
-        tags, moved = told.tags, told.moved
-        if tags is not None:
-            tags = tags.clone()
-            tags[rows] = tags[rows[:, None], index_RT]
-        if moved is not None:
-            moved = moved.clone()
-            moved[rows] = self.move(z_BTVNC[rows], motion[rows]).to(moved.dtype)
-        return Told(motion, tags, moved), z_BTVNC
+        def prepared(k: int) -> tuple[Told, Tensor]:
+            batch = Batch(*(x.to(self.device) for x in _as_tensors(life(k))))  # pyright: ignore
+            return prepare_clips(batch, self.network)
+
+        return prepared
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: own drives go on where they were."""
+        waiting = self._own_state is not None  # resumed, and no step has needed them yet
+        checkpoint["own_drives"] = self._own_state if waiting else self.own.state() if self.own else {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook; the drives are taken up at the next step, when the network is where it belongs."""
+        self._own_state = checkpoint["own_drives"]
+
+    _own_state: dict[str, Any] | None = None
+
+    def own_clips(self, length: int, generator: torch.Generator) -> tuple[Tensor, Told, Tensor] | None:
+        """Let own drives go on and return their newest clips, where there are any of that length."""
+        assert self.own is not None
+        if self._own_state is not None:
+            self.own.restore(self._own_state, self.network)
+            self._own_state = None
+        frames, steps = self.run_config.clips.own_frames, self.run_config.sampler.steps
+        objective = self.run_config.objective
+        self.own.advance(self.network, self._tokenizer[0], objective, generator, frames=frames, steps=steps)
+        return self.own.clips(length)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows whose frames are latents."""
-        told, clean = self.jerk(*prepare_clips(batch, self.network), generator := self.generator())
-        done = self.global_step / max(1, self.stage.steps)
+        told, clean = prepare_clips(batch, self.network)
+        clips, generator = self.run_config.clips, self.generator()
+        done, past = self.global_step / max(1, self.stage.steps), clean
+        if self.own and clean.shape[1] == clips.short and done >= clips.own_from:
+            own = self.own_clips(clips.short, generator)
+            if own is not None:
+                # First, because the last rows of a batch are those asked for larger steps.
+                rows = len(own[0])
+                past = torch.cat([own[0], clean[rows:]])
+                told, clean = join([own[1], told.rows(slice(rows, None))]), torch.cat([own[2], clean[rows:]])
         loss, figures = shortcut_forcing_loss(
             self.network,
             clean,
             told,
             self.run_config.objective,
             generator,
-            shortcut=done >= self.run_config.clips.shortcut_from,
-            own=done >= self.run_config.clips.own_from,
-            move=self.move,
+            shortcut=done >= clips.shortcut_from,
+            past_BTVNC=past,
             weight_BN=token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid),
         )
         self.log("loss", loss, prog_bar=True)

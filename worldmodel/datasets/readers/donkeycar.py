@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.datasets.files import number, parse_json, read_bytes
+from worldmodel.datasets.files import find_drives, number, parse_json, read_bytes
 from worldmodel.datasets.frames import ImageFrames
 from worldmodel.datasets.source import Problems, Recording, assemble
 from worldmodel.datasets.timing import mean_between
@@ -54,9 +54,7 @@ class Donkeycar:
     name: str = "donkeycar"
 
     def _tubs(self) -> dict[str, Path]:
-        root = Path(self.root)
-        paths = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(f"{depth}manifest.json"))]
-        return {"_".join(p.parent.relative_to(root).parts) or root.resolve().name: p for p in paths}
+        return find_drives(Path(self.root), "manifest.json")
 
     def drives(self) -> list[str]:
         """Tubs, named by their path from the root, sorted."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.datasets.files import read_lines
+from worldmodel.datasets.files import find_drives, read_lines
 from worldmodel.datasets.frames import ImageFrames
 from worldmodel.datasets.source import Problems, Recording, assemble
 from worldmodel.geometry.camera import nominal_camera
@@ -46,9 +46,7 @@ class SullyChen:
     name: str = "sullychen"
 
     def _tables(self) -> dict[str, Path]:
-        root = Path(self.root)
-        paths = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(f"{depth}data.txt"))]
-        return {"_".join(p.parent.relative_to(root).parts) or root.resolve().name: p for p in paths}
+        return find_drives(Path(self.root), "data.txt")
 
     def drives(self) -> list[str]:
         """Folders with a ``data.txt``, named by their path from the root, sorted."""

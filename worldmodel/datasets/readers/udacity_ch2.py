@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.datasets.files import number, read_lines
+from worldmodel.datasets.files import find_drives, number, read_lines
 from worldmodel.datasets.frames import ImageFrames
 from worldmodel.datasets.source import Problems, Recording, assemble
 from worldmodel.datasets.steering import SteeredVehicle
@@ -44,9 +44,7 @@ class UdacityCh2:
     name: str = "udacity_ch2"
 
     def _tables(self) -> dict[str, Path]:
-        root = Path(self.root)
-        paths = [p for depth in ("", "*/", "*/*/") for p in sorted(root.glob(f"{depth}interpolated.csv"))]
-        return {"_".join(p.parent.relative_to(root).parts) or root.resolve().name: p for p in paths}
+        return find_drives(Path(self.root), "interpolated.csv")
 
     def drives(self) -> list[str]:
         """Folders with an ``interpolated.csv``, named by their path from the root, sorted."""

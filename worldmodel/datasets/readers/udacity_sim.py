@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldmodel.datasets.files import find_drives
 from worldmodel.datasets.frames import ImageFrames
 from worldmodel.datasets.source import Problems, Recording, read_image
 from worldmodel.datasets.steering import SteeredVehicle
@@ -51,9 +52,7 @@ class UdacitySim:
     name: str = "udacity_sim"
 
     def _logs(self) -> dict[str, Path]:
-        root = Path(self.root)
-        logs = [log for pattern in ("", "*/", "*/*/") for log in sorted(root.glob(f"{pattern}driving_log.csv"))]
-        return {"_".join(log.parent.relative_to(root).parts) or root.resolve().name: log for log in logs}
+        return find_drives(Path(self.root), "driving_log.csv")
 
     def drives(self) -> list[str]:
         """Folders with a log, named by their path from the root, sorted."""

@@ -1,0 +1,101 @@
+"""Drives a network makes while it is trained: drawn as a rollout draws them, beside the truth they follow."""
+
+import copy
+
+import torch
+
+from tests.tiny import WINDOW, tiny_model
+from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.objective import ObjectiveConfig
+from worldmodel.training.own_drives import OwnDrives
+from worldmodel.types import VOCABULARY
+
+LENGTH = 3 * WINDOW
+TRUE_FRAMES = 4
+MODEL = tiny_model()
+CONFIG = ObjectiveConfig(past_tau_min=0.8)
+
+
+def life(k: int) -> tuple[Told, torch.Tensor]:
+    """Latents and motion that differ from life to life."""
+    generator = torch.Generator().manual_seed(k)
+    motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
+    clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
+    return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
+
+
+def advance(own: OwnDrives, frames: int, seed: int = 0) -> None:
+    own.advance(MODEL.dynamics, MODEL.tokenizer, CONFIG, torch.Generator().manual_seed(seed), frames=frames, steps=2)
+
+
+def test_a_clip_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:
+    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
+    assert own.clips(1) is None
+    advance(own, LENGTH - 1)
+    assert own.clips(LENGTH) is None
+    advance(own, 1)
+    drives = own.clips(LENGTH)
+    assert drives is not None
+    latents, told, clean = drives
+    for row in range(2):  # rows follow lives 0 and 1
+        says, truth = life(row)
+        assert torch.equal(clean[row], truth[0])
+        assert torch.equal(told.motion[row], says.motion[0])
+        assert torch.equal(latents[row, :TRUE_FRAMES], truth[0, :TRUE_FRAMES])
+        same = (latents[row, TRUE_FRAMES:] == truth[0, TRUE_FRAMES:]).flatten(1).all(1)
+        assert not same.any()
+    # What was shown is its own last frame moved, not the truth's: unknown only where nothing came before.
+    assert told.moved is not None
+    assert told.moved[:, 0].isnan().all()
+    assert told.moved[:, 1:].isfinite().all()
+    assert not torch.equal(told.moved[:, 1:], clean[:, 1:])
+    # A shorter clip is the end of it, and after the end the rows follow other drives.
+    shorter = own.clips(WINDOW)
+    assert shorter is not None
+    assert torch.equal(shorter[0], latents[:, -WINDOW:])
+    advance(own, WINDOW)
+    younger = own.clips(WINDOW)
+    assert younger is not None
+    assert torch.equal(younger[2][0], life(2)[1][0, :WINDOW])
+
+
+def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
+    """Two lives that part at a frame give the same frames until then and others after."""
+    at = LENGTH // 2
+
+    def parted(k: int) -> tuple[Told, torch.Tensor]:
+        told, clean = life(k)
+        motion = told.motion.clone()
+        motion[:, at:, 0] += 1
+        return Told(motion, told.tags, told.moved), clean
+
+    drives = []
+    for some in (life, parted):
+        own = OwnDrives(some, rows=1, true_frames=TRUE_FRAMES)
+        advance(own, LENGTH)
+        clips = own.clips(LENGTH)
+        assert clips is not None
+        drives.append(clips[0])
+    assert torch.equal(drives[0][:, :at], drives[1][:, :at])
+    assert not torch.isclose(drives[0][:, at:], drives[1][:, at:]).flatten(2).all(2).any()
+
+
+def test_restored_rows_go_on_as_they_would_have() -> None:
+    own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
+    advance(own, WINDOW + 1)
+    state = copy.deepcopy(own.state())
+    advance(own, LENGTH, seed=5)  # past the end: new lives are taken up
+    again = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
+    again.restore(state, MODEL.dynamics)
+    advance(again, LENGTH, seed=5)
+    ours, theirs = own.clips(WINDOW), again.clips(WINDOW)
+    assert ours is not None
+    assert theirs is not None
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[2], theirs[2])
+    assert own.state()["numbers"] == again.state()["numbers"]
+    fresh = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
+    fresh.restore(
+        OwnDrives(life, rows=3, true_frames=TRUE_FRAMES).state(), MODEL.dynamics
+    )  # nothing to restore is a beginning
+    assert fresh.clips(1) is None

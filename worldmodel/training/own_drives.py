@@ -1,0 +1,146 @@
+"""Drives the network makes on its own while it is trained, and is trained on: a rollout is then nothing new to it.
+
+A few rows follow true drives. Each begins with true frames, then every frame is drawn by the network from its own past,
+exactly as a rollout draws it, while the motion it is told is the recorded one; so the true frames of the same moments
+are what it should have made. After ``length`` frames a row follows another drive. The rows go on from one training step
+to the next, a few frames each time, which makes long chains cheap (compare Self Forcing, arXiv 2506.08009, and the
+replay buffer of DAgger, arXiv 1011.0686).
+Legend: R rows, L frames of a life, T frames of a clip, V views, N tokens, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.objective import ObjectiveConfig, noise_like
+from worldmodel.dynamics.sampler import commit_frame, draw_frame, shown
+from worldmodel.model import move_ahead
+from worldmodel.tokenizer.tokenizer import Tokenizer
+
+#: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
+Life = Callable[[int], tuple[Told, Tensor]]
+
+
+class OwnDrives:
+    """Rows that drive on, and the clips they leave.
+
+    Args:
+        life: the k-th drive to follow.
+        rows: R.
+        true_frames: a row begins with.
+    """
+
+    def __init__(self, life: Life, rows: int, *, true_frames: int) -> None:
+        self.life, self.rows, self.true_frames = life, rows, true_frames
+        self._born, self._numbers = 0, [-1] * rows
+        self._ages: list[int] = []
+        self._lives: list[tuple[Told, Tensor]] = []
+
+    @torch.no_grad()
+    def advance(
+        self,
+        network: Dynamics,
+        tokenizer: Tokenizer,
+        config: ObjectiveConfig,
+        generator: torch.Generator,
+        *,
+        frames: int,
+        steps: int,
+    ) -> None:
+        """Let every row go on for so many frames, each drawn in ``steps`` steps."""
+        if not self._lives:
+            self._begin(network)
+        for _ in range(frames):
+            for row in range(self.rows):
+                if self._ages[row] == self._own.shape[1]:
+                    self._follow_another(row)
+            told, before = self._now()
+            if network.config.moved:
+                moved = move_ahead(tokenizer, network, before, told.motion[:, 0])
+                young = torch.tensor(self._ages, device=moved.device) == 0
+                moved = torch.where(young[:, None, None, None], torch.nan, moved)
+                tau = _between(config.moved_tau_min, generator)
+                told = shown(told, moved, noise_like(moved, generator), tau)
+                for row, t in enumerate(self._ages):
+                    self._moved[row, t] = moved[row]
+            noise = [noise_like(before, generator) for _ in range(2)]
+            drawn = draw_frame(network, noise[0], told, self._ring, steps).float()
+            for row, t in enumerate(self._ages):
+                self._own[row, t] = self._lives[row][1][0, t] if t < self.true_frames else drawn[row]
+            newest = torch.stack([self._own[row, t] for row, t in enumerate(self._ages)])
+            commit_frame(network, newest, noise[1], told, self._ring, _between(config.past_tau_min, generator))
+            self._ages = [t + 1 for t in self._ages]
+
+    def clips(self, length: int) -> tuple[Tensor, Told, Tensor] | None:
+        """The last ``length`` frames of the rows that are old enough: own latents, what they were told, the truth."""
+        parts = []
+        for row, age in enumerate(self._ages):
+            if age >= length:
+                at = slice(age - length, age)
+                told, clean = self._lives[row]
+                moved = None if told.moved is None else self._moved[row : row + 1, at]
+                tags = None if told.tags is None else told.tags[:, at]
+                parts.append((self._own[row : row + 1, at], Told(told.motion[:, at], tags, moved), clean[:, at]))
+        if not parts:
+            return None
+        own, told, clean = zip(*parts)
+        return torch.cat(own), join(list(told)), torch.cat(clean)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on, as tensors and numbers."""
+        if not self._lives:
+            return {}
+        ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
+        own = (self._own, self._moved)
+        return {"ring": ring, "own": own, "ages": self._ages, "numbers": self._numbers, "born": self._born}
+
+    def restore(self, state: dict[str, Any], network: Dynamics) -> None:
+        """Go on from ``state``."""
+        if not state:
+            return
+        self._begin(network)
+        self._numbers, self._ages, self._born = list(state["numbers"]), list(state["ages"]), state["born"]
+        self._lives = [self.life(k) for k in self._numbers]
+        for mine, its in zip((self._own, self._moved), state["own"]):
+            mine.copy_(its)
+        keys, values, self._ring.slot, count = state["ring"]
+        for mine, its in zip(self._ring.keys + self._ring.values, [*keys, *values]):
+            mine.copy_(its)
+        self._ring.count_B = count.to(self._ring.count_B.device)
+
+    def _begin(self, network: Dynamics) -> None:
+        """Rows at different ages, so that they do not all end together."""
+        first = self.life(0)[1]
+        self._own = first.new_zeros(self.rows, *first.shape[1:])
+        self._moved = torch.full_like(self._own, torch.nan)
+        self._ring = network.transformer.new_ring(self.rows, network.frame_tokens(), like=self._own)
+        self._ages, self._lives = [0] * self.rows, [self.life(0)] * self.rows
+        for row in range(self.rows):
+            self._follow_another(row)
+
+    def _follow_another(self, row: int) -> None:
+        self._lives[row], self._numbers[row] = self.life(self._born), self._born
+        self._born += 1
+        self._ages[row] = 0
+        self._ring.forget(row)
+
+    def _now(self) -> tuple[Told, Tensor]:
+        """What each row's current frame is told, and the frame before it (any, for a row without one)."""
+        told = [Told(life.motion, life.tags).frame(t) for (life, _), t in zip(self._lives, self._ages)]
+        before = torch.stack([self._own[row, max(0, t - 1)] for row, t in enumerate(self._ages)])
+        return join(told), before
+
+
+def _between(low: float, generator: torch.Generator) -> float:
+    return low + (1 - low) * float(torch.rand((), generator=generator))
+
+
+def join(parts: list[Told]) -> Told:
+    """Rows of several batches as one; all have the same groups."""
+    values = ([getattr(p, name) for p in parts] for name in ("motion", "tags", "moved", "moved_tau"))
+    return Told(*(None if x[0] is None else torch.cat(x) for x in values))  # pyright: ignore
