@@ -10,6 +10,7 @@ the frame in the ring); the rate is that of a 2048² product measured in the sam
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import platform
 import statistics
@@ -98,11 +99,12 @@ def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]
         ring = d.transformer.new_ring(batch, d.frame_tokens(), like=z)
 
         def passes() -> None:
-            draw_frame(d, torch.randn_like(z), says, ring, sampler.steps, shortcuts=sampler.shortcuts)
+            draw_frame(d, torch.randn_like(z), says, ring, sampler)
             commit_frame(d, z, z, says, ring, sampler.past_tau)
 
         dynamics = median_s(passes, seconds)
-    flops = (model.sampler.steps + 1) * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
+    passes_a_frame = model.sampler.steps * (1 if model.sampler.guidance == 1 else 2) + 1
+    flops = passes_a_frame * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
     return {
         f"together_fps_batch{batch}": batch / together,
         f"dynamics_fps_batch{batch}": batch / dynamics,
@@ -135,7 +137,7 @@ def main() -> None:
         figures[f"dynamics_share_of_matmul_batch{batch}"] = share
     parameters = sum(p.numel() for p in model.dynamics.parameters()) / 1e6
     print(f"{arguments.model}: {camera.height_px}x{camera.width_px}, dynamics {parameters:.1f} M parameters, "
-          f"{model.dynamics.frame_tokens()} tokens, {model.sampler.steps} + 1 passes")  # fmt: skip
+          f"{model.dynamics.frame_tokens()} tokens, {dataclasses.asdict(model.sampler)}")  # fmt: skip
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for name, value in figures.items():
         print(f"  {name:34s} {value:10.2f}")

@@ -19,7 +19,7 @@ from worldmodel.dynamics.objective import (
     shortcut_forcing_loss,
     shortcut_target,
 )
-from worldmodel.dynamics.sampler import draw_frame, row_noise
+from worldmodel.dynamics.sampler import SamplerConfig, draw_frame, row_noise
 from worldmodel.nn.transformer import TransformerConfig
 from worldmodel.types import VOCABULARY
 
@@ -67,10 +67,30 @@ def test_an_oracles_shortcut_target_is_the_clean_latent() -> None:
     assert torch.allclose(target, clean, atol=1e-5)
 
 
+def test_guidance_goes_further_where_motion_is_told_and_nowhere_else() -> None:
+    class Listens:
+        """Says 1 of a row whose motion it is told, and whose moved frame it is shown, else 0."""
+
+        def step(self, x: torch.Tensor, tau: torch.Tensor, d: torch.Tensor, told: Told, ring: object) -> torch.Tensor:
+            assert told.moved is not None
+            shown = told.motion[:, 0, :2].isfinite().all(1) & told.moved[:, 0].isfinite().flatten(1).all(1)
+            return shown[:, None, None, None].expand_as(x).float()
+
+    says = dataclasses.replace(told(2, 1), moved=torch.zeros(2, 1, 1, 4, 5), moved_tau=torch.ones(2, 1))
+    says.motion[1, :, 0], says.moved[1] = torch.nan, torch.nan  # type: ignore[index]
+    for guidance in (1.0, 1.5, 3.0):
+        sampler = SamplerConfig(4, guidance=guidance)
+        drawn = draw_frame(Listens(), torch.randn(2, 1, 4, 5), says, None, sampler)  # type: ignore[arg-type]
+        assert torch.allclose(drawn[0], torch.tensor(guidance))
+        assert torch.allclose(drawn[1], torch.tensor(0.0), atol=1e-6)
+    with pytest.raises(ValueError, match="guidance"):
+        SamplerConfig(guidance=0.5).validate()
+
+
 @pytest.mark.parametrize("steps", [1, 2, 4, 32])
 def test_an_oracle_draws_the_clean_latent_in_any_number_of_steps(steps: int) -> None:
     clean = torch.randn(3, 1, 4, 5)
-    drawn = draw_frame(Oracle(clean), torch.randn(3, 1, 4, 5), told(3, 1), None, steps)  # type: ignore[arg-type]
+    drawn = draw_frame(Oracle(clean), torch.randn(3, 1, 4, 5), told(3, 1), None, SamplerConfig(steps))  # type: ignore[arg-type]
     assert torch.allclose(drawn, clean, atol=1e-5)
 
 

@@ -7,6 +7,7 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.objective import ObjectiveConfig
+from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.training.own_drives import OwnDrives
 from worldmodel.types import VOCABULARY
 
@@ -14,6 +15,7 @@ LENGTH = 3 * WINDOW
 TRUE_FRAMES = 4
 MODEL = tiny_model()
 CONFIG = ObjectiveConfig(past_tau_min=0.8)
+SAMPLER = SamplerConfig(2, guidance=1.5)
 
 
 def life(k: int) -> tuple[Told, torch.Tensor]:
@@ -25,7 +27,8 @@ def life(k: int) -> tuple[Told, torch.Tensor]:
 
 
 def advance(own: OwnDrives, frames: int, seed: int = 0) -> None:
-    own.advance(MODEL.dynamics, MODEL.tokenizer, CONFIG, torch.Generator().manual_seed(seed), frames=frames, steps=2)
+    generator = torch.Generator().manual_seed(seed)
+    own.advance(MODEL.dynamics, MODEL.tokenizer, CONFIG, generator, frames=frames, sampler=SAMPLER)
 
 
 def test_a_clip_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:

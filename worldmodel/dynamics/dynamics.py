@@ -60,6 +60,13 @@ class Told:
         """The same for some rows of the batch."""
         return Told(*(None if x is None else x[index] for x in (self.motion, self.tags, self.moved, self.moved_tau)))  # pyright: ignore
 
+    def without_motion(self) -> Told:
+        """The same with displacement, turn and what they moved unknown."""
+        motion = self.motion.clone()
+        motion[..., :2] = torch.nan
+        moved = None if self.moved is None else torch.full_like(self.moved, torch.nan)
+        return Told(motion, self.tags, moved, self.moved_tau)
+
     def frame(self, t: int) -> Told:
         """The same for one frame, of which T = 1 is left."""
         return self.rows((slice(None), slice(t, t + 1)))

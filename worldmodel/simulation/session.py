@@ -239,7 +239,7 @@ class Session:
     def _draw(self, told: Told) -> Tensor:
         noise, sampler = self._noise(_DRAW), self.sampler
         d = self.model.dynamics
-        return draw_frame(d, noise, told, self._ring, sampler.steps, shortcuts=sampler.shortcuts).float()
+        return draw_frame(d, noise, told, self._ring, sampler).float()
 
     def _noise(self, stream: int) -> Tensor:
         state = self._state()

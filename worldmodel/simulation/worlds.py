@@ -30,10 +30,11 @@ class WorldConfig:
 
     Attributes:
         model: bundled name, folder or Hub repository.
-        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next three.
+        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next four.
         past_tau: signal level at which finished frames are kept.
         moved_tau: signal level at which the frame before, moved by what is told, is shown.
         shortcuts: whether steps are told how large they are.
+        guidance: how much further than what is told leads; 1 for no further.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, or ``bf16`` on cuda.
         threads: of torch on a CPU; 0 for all cores. One is nearly as fast for a small model, does not stall beside
@@ -45,6 +46,7 @@ class WorldConfig:
     past_tau: float | None = None
     moved_tau: float | None = None
     shortcuts: bool | None = None
+    guidance: float | None = None
     device: Device = "auto"
     precision: Precision = "fp32"
     threads: int = 1
@@ -60,6 +62,7 @@ class WorldConfig:
             "past_tau": self.past_tau,
             "moved_tau": self.moved_tau,
             "shortcuts": self.shortcuts,
+            "guidance": self.guidance,
         }
         return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
 

@@ -108,7 +108,7 @@ class TrainConfig:
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         dynamics, objective, clips, dynamics_stage: the second.
-        sampler: how the finished model draws frames unless told otherwise; own drives are drawn in its steps.
+        sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
         compile: use ``torch.compile``.

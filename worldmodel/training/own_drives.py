@@ -18,7 +18,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import ObjectiveConfig, noise_like
-from worldmodel.dynamics.sampler import commit_frame, draw_frame, shown
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
@@ -50,9 +50,9 @@ class OwnDrives:
         generator: torch.Generator,
         *,
         frames: int,
-        steps: int,
+        sampler: SamplerConfig,
     ) -> None:
-        """Let every row go on for so many frames, each drawn in ``steps`` steps."""
+        """Let every row go on for so many frames, drawn as ``sampler`` has it but for the levels of noise."""
         if not self._lives:
             self._begin(network)
         for _ in range(frames):
@@ -69,7 +69,7 @@ class OwnDrives:
                 for row, t in enumerate(self._ages):
                     self._moved[row, t] = moved[row]
             noise = [noise_like(before, generator) for _ in range(2)]
-            drawn = draw_frame(network, noise[0], told, self._ring, steps).float()
+            drawn = draw_frame(network, noise[0], told, self._ring, sampler).float()
             for row, t in enumerate(self._ages):
                 self._own[row, t] = self._lives[row][1][0, t] if t < self.true_frames else drawn[row]
             newest = torch.stack([self._own[row, t] for row, t in enumerate(self._ages)])

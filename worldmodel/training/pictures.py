@@ -162,11 +162,7 @@ def continue_drive(
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
         if t and network.config.moved:
             told = shown(told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], sampler.moved_tau)
-        z = (
-            known[t : t + 1]
-            if t < context
-            else draw_frame(network, noise[:1], told, ring, sampler.steps, shortcuts=sampler.shortcuts)
-        )
+        z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, sampler)
         if t >= context:
             drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
         commit_frame(network, z, noise[1:2], told, ring, sampler.past_tau)

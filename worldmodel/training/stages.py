@@ -226,9 +226,10 @@ class DynamicsStage(Stage):
         if self._own_state is not None:
             self.own.restore(self._own_state, self.network)
             self._own_state = None
-        frames, steps = self.run_config.clips.own_frames, self.run_config.sampler.steps
-        objective = self.run_config.objective
-        self.own.advance(self.network, self._tokenizer[0], objective, generator, frames=frames, steps=steps)
+        config, frames = self.run_config, self.run_config.clips.own_frames
+        self.own.advance(
+            self.network, self._tokenizer[0], config.objective, generator, frames=frames, sampler=config.sampler
+        )
         return self.own.clips(length)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
