@@ -33,6 +33,17 @@ def test_every_experiment_composes_and_builds(experiment):
     build(TrainConfig, compose("train", [f"experiment={experiment}"])).validate()
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_that_starts_from_a_model_has_its_shape(experiment):
+    from worldmodel.model import WorldModel
+    from worldmodel.training.config import TrainConfig
+
+    config = build(TrainConfig, compose("train", [f"experiment={experiment}"]))
+    if config.init:
+        model = WorldModel.from_pretrained(config.init)
+        assert (config.tokenizer, config.dynamics) == (model.tokenizer.config, model.dynamics.config)
+
+
 def test_training_keys_are_those_of_the_code():
     from worldmodel.training.config import TrainConfig
 
