@@ -236,7 +236,7 @@ def test_tags_alone_branch_from_a_profile_but_cannot_be_replayed(opened, tmp_pat
         ({"edits": "brake decel_mps2=3 for_s=1 from_s=5"}, r"edits\[0\]\.from_s: 5 s is after the end, at 1\.2 s"),
         ({"edits": "speed factor=9"}, r"edits\[0\]\.factor: beyond the vehicle's limits"),
         ({"edits": "usuall"}, "'usuall' is not in conf/edits; did you mean 'usual'"),
-        ({"policy": "keeper"}, "no policy is called 'keeper'; did you mean 'oracle-keeper'"),
+        ({"policy": "keeper"}, "no policy is called 'keeper'; did you mean 'lane-keeper'"),
     ],
 )
 def test_a_mistake_writes_nothing(opened, tmp_path, options, message):

@@ -48,7 +48,7 @@ def test_a_film_shows_picture_depth_and_flow(tmp_path):
         ({"length_s": 0.0}, "length_s: expected a number of seconds above 0"),
         ({"width_px": 63}, "width_px: expected an even number"),
         ({"tags": "weather=hail"}, "'hail' is not one of"),
-        ({"policy": "keeper"}, "no policy is called 'keeper'; did you mean 'oracle-keeper'"),
+        ({"policy": "keeper"}, "no policy is called 'keeper'; did you mean 'lane-keeper'"),
     ],
 )
 def test_mistakes_are_named_and_write_nothing(tmp_path, options, message):

@@ -5,12 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
+from worldmodel.simulation.policies.keeper import LaneKeeper
 from worldmodel.simulation.policies.oracle import OracleKeeper
 from worldmodel.simulation.policies.policy import Policy
 from worldmodel.simulation.policies.simple import Constant, Random
 
 #: Name to the function that makes it.
-POLICIES: dict[str, Callable[[], Policy]] = {"constant": Constant, "random": Random, "oracle-keeper": OracleKeeper}
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "constant": Constant,
+    "random": Random,
+    "lane-keeper": LaneKeeper,
+    "oracle-keeper": OracleKeeper,
+}
 
 
 def open_policy(name: str) -> Policy:
