@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 from worldmodel.types import Camera
@@ -55,7 +55,7 @@ class WorldModel(nn.Module):
         dynamics: Dynamics,
         *,
         dt_s: float = 0.1,
-        camera_height_m: float = 1.4,
+        camera_height_m: float = NOMINAL_HEIGHT_M,
         training: Training | None = None,
         sampler: SamplerConfig | None = None,
     ) -> None:

@@ -79,6 +79,10 @@ class EgoMotion:
         """``(...)`` true where both channels are known."""
         return np.isfinite(self.speed_mps) & np.isfinite(self.yaw_rate_radps)
 
+    def of_frames(self) -> EgoMotion:
+        """``(T + 1,)``: motion ``(T,)`` of steps as that of the frames between them; the last one's is unknown."""
+        return EgoMotion(np.append(self.speed_mps, np.nan), np.append(self.yaw_rate_radps, np.nan))
+
     def validate(self) -> EgoMotion:
         """Raise ``ValueError`` on infinite values or on speeds and turns no road vehicle reaches."""
         for field, bound in (("speed_mps", 100.0), ("yaw_rate_radps", 5.0)):

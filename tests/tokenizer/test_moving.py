@@ -3,7 +3,8 @@
 import torch
 
 from tests.tiny import tiny_model
-from worldmodel.tokenizer.moving import NOMINAL_HEIGHT_M, move_latents
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
+from worldmodel.tokenizer.moving import move_latents
 
 
 def test_unknown_motion_gives_nan_and_rows_do_not_feel_each_other() -> None:

@@ -85,7 +85,7 @@ def motion_between(motion: EgoMotion, t_s: FloatArray, starts: NDArray[np.int64]
     A channel is NaN when any row it is made of is, or when ``ends`` lies beyond the last row. Where only speed is
     known the path within one step is taken as straight, which shortens a chord by less than 0.1 %.
     """
-    motion = EgoMotion(np.append(motion.speed_mps, np.nan), np.append(motion.yaw_rate_radps, np.nan))
+    motion = motion.of_frames()
     times = np.append(np.asarray(t_s, dtype=np.float64), np.nan)
     last = len(t_s) - 1
     beyond = (ends > last) | (starts > last)

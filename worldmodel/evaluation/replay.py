@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from worldmodel.datasets.video import StreamingVideoWriter
+from worldmodel.evaluation.film import write_film
 from worldmodel.evaluation.judging import NOT_READ, Verdict, judge, path_of, travelled_m
 from worldmodel.evaluation.scenario_runs import Job, ScenarioConfig, run_scenarios
 from worldmodel.metrics.image import psnr_db, ssim
@@ -91,7 +91,7 @@ def replay(job: Job, config: ReplayConfig) -> dict[str, Any]:
     for kind in parse_views(config.views):
         pictures = {"recorded": staged.seen, **{f"sample_{b:02d}": driven.frames[:, b] for b in range(config.samples)}}
         scalars = {f"ssim/sample_{b:02d}": errors.ssim[:, b] for b in range(config.samples)}
-        write_views(kind, job.folder / f"replay.{kind}", driven.t_s, pictures, _known(course.motion), scalars)
+        write_views(kind, job.folder / f"replay.{kind}", driven.t_s, pictures, course.motion.of_frames(), scalars)
     return {**errors.summary(), "motion_known_share": float(course.motion.is_known.mean())}
 
 
@@ -129,7 +129,7 @@ class Errors:
         still = np.broadcast_to(seen[0], seen.shape)
         apart = max(1, round(_UNRELATED_S / float(np.median(np.diff(t_s)))))
         unrelated = float(np.median(ssim(seen[:-apart], seen[apart:], mask))) if len(seen) > apart else float("nan")
-        path = path_of(_known(staged.motion[: staged.steps]), t_s)
+        path = path_of(staged.motion[: staged.steps].of_frames(), t_s)
         verdicts = [judge(driven.frames[:, b], t_s, staged.camera) for b in samples] if read else []
         errors = [displacement_m(verdict.path, path) for verdict in verdicts]
         return cls(
@@ -236,7 +236,7 @@ def _keep(job: Job, staged: Staged, driven: BranchDrive) -> None:
     """The recording and the samples as drives."""
     assert staged.seen is not None
     assert staged.motion is not None
-    motion = _known(staged.motion[: staged.steps])
+    motion = staged.motion[: staged.steps].of_frames()
     about = {**job.provenance, "start": dict(staged.about)}
     kept = [("recorded", staged.seen, staged.truth, {**about, "row": None, "world": "recorded"})]
     for b in range(driven.frames.shape[1]):
@@ -253,35 +253,24 @@ def _film(folder: Path, staged: Staged, driven: BranchDrive, errors: Errors) -> 
     """The recording beside the first samples, and a sheet of five moments of it."""
     assert staged.seen is not None
     assert staged.motion is not None
-    motion, dt_s = _known(staged.motion[: staged.steps]), float(driven.t_s[1])
-    shown = range(min(_SHOWN_SAMPLES, driven.frames.shape[1]))
-    chosen = {round(share * staged.steps) for share in (0, 0.25, 0.5, 0.75, 1)}
+    motion, dt_s = staged.motion[: staged.steps].of_frames(), float(driven.t_s[1])
+    on_sheet = {round(share * staged.steps) for share in (0, 0.25, 0.5, 0.75, 1)}
+    pictures = (_beside(t, staged, driven, errors, motion) for t in range(len(driven.t_s)))
+    write_film(folder / "replay.mp4", pictures, fps=1 / dt_s, on_sheet=on_sheet)
+
+
+def _beside(t: int, staged: Staged, driven: BranchDrive, errors: Errors, motion: EgoMotion) -> FrameArray:
+    """Frame t of the recording and of the first samples."""
+    assert staged.seen is not None
+    time_s, way = float(driven.t_s[t]), way_ahead(motion, t, float(driven.t_s[1]))
     assumed = "camera height assumed" if np.isnan(staged.camera.height_m) else ""
-    sheet = []
-    film: StreamingVideoWriter | None = None
-    for t, time_s in enumerate(driven.t_s):
-        way = way_ahead(motion, t, dt_s)
-        told = motion[t] if t < staged.steps else motion[max(t - 1, 0)]
-        seen = staged.seen[t]
-        tiles = [tile(seen, staged.camera, "recorded", t_s=float(time_s), told=told, way=way, note=assumed)]
-        for b in shown:
-            note = f"SSIM {errors.ssim[t, b]:.2f}"
-            frame = driven.frames[t, b]
-            tiles.append(tile(frame, staged.camera, f"sample {b}", t_s=float(time_s), told=told, way=way, note=note))
-        picture = grid(tiles, columns=len(tiles))
-        if film is None:
-            film = StreamingVideoWriter(folder / "replay.mp4", *picture.shape[:2], fps=1 / dt_s)
-        film.write(picture)
-        if t in chosen:
-            sheet.append(picture)
-    assert film is not None
-    film.finish()
-    write_png(folder / "sheet.png", np.concatenate(sheet))
-
-
-def _known(motion: EgoMotion) -> EgoMotion:
-    """Motion ``(S,)`` of steps as that of frames ``(S + 1,)``, whose last is unknown."""
-    return EgoMotion(np.append(motion.speed_mps, np.nan), np.append(motion.yaw_rate_radps, np.nan))
+    told = motion[t] if t < staged.steps else motion[max(t - 1, 0)]
+    tiles = [tile(staged.seen[t], staged.camera, "recorded", t_s=time_s, told=told, way=way, note=assumed)]
+    for b in range(min(_SHOWN_SAMPLES, driven.frames.shape[1])):
+        note = f"SSIM {errors.ssim[t, b]:.2f}"
+        frame = driven.frames[t, b]
+        tiles.append(tile(frame, staged.camera, f"sample {b}", t_s=time_s, told=told, way=way, note=note))
+    return grid(tiles, columns=len(tiles))
 
 
 def _median(values: FloatArray) -> float | str | None:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from worldmodel.datasets.video import StreamingVideoWriter
 from worldmodel.evaluation.comparing import COLUMNS, Compared, compare, frame_rows, horizon_rows
+from worldmodel.evaluation.film import write_film
 from worldmodel.evaluation.judging import NOT_READ
 from worldmodel.evaluation.scenario_runs import Job, ScenarioConfig, run_scenarios
 from worldmodel.simulation.branching import BranchDrive, count_steps, drive_branches
@@ -33,7 +33,7 @@ from worldmodel.simulation.overlay import tile, way_ahead
 from worldmodel.simulation.policies.simple import Recorded
 from worldmodel.simulation.profile import Profile
 from worldmodel.simulation.rollout import begin
-from worldmodel.simulation.sheet import grid, write_png
+from worldmodel.simulation.sheet import grid
 from worldmodel.simulation.staging import Staged, stage
 from worldmodel.simulation.views import parse_views, write_views
 from worldmodel.types import EgoMotion, FrameArray, Tags, World
@@ -205,21 +205,13 @@ def _keep(job: Job, staged: Staged, branches: Sequence[Compared]) -> None:
 
 def _film(folder: Path, staged: Staged, branches: Sequence[Compared]) -> None:
     """All branches in one grid, and a sheet of three moments of it."""
-    film: StreamingVideoWriter | None = None
-    sheet = []
-    chosen = {round(share * staged.steps) for share in (0.33, 0.67, 1)}
-    for t in range(staged.steps + 1):
-        cells = [_cell(staged, branch, t) for branch in branches]
-        picture = grid(cells, columns=_COLUMNS_OF_FILM)
-        if film is None:
-            fps = 1 / float(branches[0].learned.t_s[1])
-            film = StreamingVideoWriter(folder / "branches.mp4", *picture.shape[:2], fps=fps)
-        film.write(picture)
-        if t in chosen:
-            sheet.append(picture)
-    assert film is not None
-    film.finish()
-    write_png(folder / "sheet.png", np.concatenate(sheet))
+    fps = 1 / float(branches[0].learned.t_s[1])
+    on_sheet = {round(share * staged.steps) for share in (0.33, 0.67, 1)}
+    pictures = (
+        grid([_cell(staged, branch, t) for branch in branches], columns=_COLUMNS_OF_FILM)
+        for t in range(staged.steps + 1)
+    )
+    write_film(folder / "branches.mp4", pictures, fps=fps, on_sheet=on_sheet)
 
 
 def _cell(staged: Staged, branch: Compared, t: int) -> FrameArray:

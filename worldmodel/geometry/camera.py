@@ -21,6 +21,8 @@ from worldmodel.types import Camera, FrameArray
 HORIZONTAL_FOV_DEG = 65.2
 #: Row of the horizon over the image height: a little above the middle, because the road is what matters.
 HORIZON = 0.42
+#: Above the ground, of a dashcam in a car: what is assumed where nobody says.
+NOMINAL_HEIGHT_M = 1.4
 
 
 def canonical_camera(height_px: int = 128, width_px: int = 256, *, height_m: float = math.nan) -> Camera:

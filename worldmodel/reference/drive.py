@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.geometry.motion import VehicleState, drive, ego_motion
 from worldmodel.reference.dense import Box, DenseTruth
 from worldmodel.reference.drivers import Driver
@@ -101,7 +101,7 @@ def render_drive(
     """
     if n_frames < 1:
         raise ValueError(f"render_drive.n_frames: expected at least 1, got {n_frames!r}")
-    camera = canonical_camera(128, 256, height_m=1.4) if camera is None else camera
+    camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
     frames, rows, poses, said = [], [], [], []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.reference.drive import start_drive
 from worldmodel.reference.options import DriveOptions, options_from_tags
 from worldmodel.reference.simulation import Simulation, as_columns
@@ -32,7 +32,7 @@ class World:
     """
 
     def __init__(self, *, camera: Camera | None = None, dt_s: float = 0.1, sensor: bool = False) -> None:
-        self.camera = canonical_camera(128, 256, height_m=1.4) if camera is None else camera
+        self.camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
         self.dt_s = dt_s
         self._sensor = sensor
         self._rows: list[Simulation] = []

@@ -190,8 +190,7 @@ def _late(motion: EgoMotion, first: int, steps: int) -> EgoMotion:
 def _moved_aside(motion: EgoMotion, edit: Shift, first: int, dt_s: float) -> EgoMotion:
     count = motion.shape[0]
     t_s = dt_s * np.arange(count + 1, dtype=np.float64)
-    unknown_end = EgoMotion(np.append(motion.speed_mps, np.nan), np.append(motion.yaw_rate_radps, np.nan))
-    poses = dead_reckon(unknown_end, t_s)
+    poses = dead_reckon(motion.of_frames(), t_s)
     share = np.clip((t_s - first * dt_s) / edit.over_s, 0.0, 1.0)
     aside_m = edit.left_m * (6 * share**5 - 15 * share**4 + 10 * share**3)
     aside_mps = edit.left_m * (30 * share**4 - 60 * share**3 + 30 * share**2) / edit.over_s

@@ -150,7 +150,7 @@ def open_recording(
         seen = np.stack([view.apply(frame) for frame in frames if frame is not None])
         times = recording.t_s[taken]
         motion = motion_between(recording.motion, recording.t_s, taken[:-1], taken[1:])
-        motion = EgoMotion(np.append(motion.speed_mps, np.nan), np.append(motion.yaw_rate_radps, np.nan))
+        motion = motion.of_frames()
         return Clip(seen, times, motion, recording.tags[taken], view.target, view.valid_mask)
 
     motion = motion_between(recording.motion, recording.t_s, rows, np.append(rows[1:], len(recording)))

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
 from worldmodel.geometry.motion import dead_reckon
 from worldmodel.simulation.sheet import STRIP_PX
 from worldmodel.types import Camera, EgoMotion, FrameArray
@@ -34,14 +35,13 @@ def way_ahead(motion: EgoMotion, step: int, dt_s: float, *, ahead_s: float = _AH
     part = motion[step : step + round(ahead_s / dt_s)]
     known = part.is_known
     count = int(np.argmin(known)) if not known.all() else len(known)
-    speed, yaw = np.append(part.speed_mps[:count], np.nan), np.append(part.yaw_rate_radps[:count], np.nan)
-    return dead_reckon(EgoMotion(speed, yaw), dt_s * np.arange(count + 1, dtype=np.float64))
+    return dead_reckon(part[:count].of_frames(), dt_s * np.arange(count + 1, dtype=np.float64))
 
 
 def project(points_m: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
     """Pixels ``(K, 2)`` (column, row) of ground points ``(K, 2)`` (forwards, left); NaN behind the camera."""
     depth = np.where(points_m[:, 0] > _NEAR_M, points_m[:, 0], np.nan)
-    height_m = 1.4 if math.isnan(camera.height_m) else camera.height_m
+    height_m = NOMINAL_HEIGHT_M if math.isnan(camera.height_m) else camera.height_m
     return np.stack(
         [
             camera.cx_px - camera.fx_px * points_m[:, 1] / depth,
@@ -56,7 +56,7 @@ def draw_way(picture: FrameArray, camera: Camera, poses: NDArray[np.float64], co
 
     Args:
         picture: ``(H, W, 3)``, of the camera's view at any size.
-        camera: canonical; of unknown height is taken to be 1.4 m.
+        camera: canonical; of unknown height is taken to have the nominal one.
         poses: x forwards, y left, heading.
         colour: RGB.
     """

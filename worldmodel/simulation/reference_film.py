@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from worldmodel.datasets.video import StreamingVideoWriter
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.reference.world import World
 from worldmodel.simulation.colours import depth_colours, flow_colours
 from worldmodel.simulation.drive_io import load_drive
@@ -57,7 +57,7 @@ class FilmConfig:
     policy: str = "oracle-keeper"
     height_px: int = 128
     width_px: int = 256
-    camera_height_m: float = 1.4
+    camera_height_m: float = NOMINAL_HEIGHT_M
     sensor: bool = False
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.reference.drive import frame_tags
 from worldmodel.reference.world import World as ReferenceWorld
 from worldmodel.simulation.documents import FieldError
@@ -28,8 +28,6 @@ from worldmodel.simulation.rollout import Carry, Moment, advance, begin, info_of
 from worldmodel.simulation.scenario import FootageContext, ReferenceContext, ScenarioFile
 from worldmodel.types import Camera, Clip, EgoMotion, FrameArray, Scenario, Tags, World
 
-#: Height that a picture of unknown camera height is drawn on as if it were.
-USUAL_HEIGHT_M = 1.4
 DEFAULT_DRIVER = "oracle-keeper"
 
 
@@ -229,7 +227,7 @@ def _stage_reference(
     options = dataclasses.replace(context.options, events=events)
     # Small pictures are averaged down from large ones, as those a model of that size is trained on.
     scale = max(1, 128 // camera.height_px)
-    height_m = USUAL_HEIGHT_M if np.isnan(camera.height_m) else camera.height_m
+    height_m = NOMINAL_HEIGHT_M if np.isnan(camera.height_m) else camera.height_m
     camera = dataclasses.replace(camera, height_m=height_m)
     large = canonical_camera(camera.height_px * scale, camera.width_px * scale, height_m=height_m)
     world, policy = Shrunk(ReferenceWorld(camera=large, dt_s=dt_s), camera), open_policy(policy_name or DEFAULT_DRIVER)

@@ -93,7 +93,8 @@ def parallax_loss(
     *,
     valid_BHW: Tensor,
 ) -> Tensor:
-    """How far the moved picture is from the later one; rows of unknown motion do not count.
+    """How far the moved picture is from the later one, and how much the depth changes from column to column where the
+    picture does not (from row to row the ground's must); rows of unknown motion do not count.
 
     Args:
         before_BCHW, after_BCHW: two pictures of a drive, in [-1, 1].
@@ -105,7 +106,9 @@ def parallax_loss(
     d_B, turn_B = (torch.where(known_B, x, 0) for x in (displacement_m_B, turn_rad_B))
     moved, depth_BHW = look_ahead(network, before_BCHW, d_B, turn_B, height_m_B, camera, sampling="bilinear")
     error_BHW = F.smooth_l1_loss(moved, after_BCHW, beta=0.1, reduction="none").mean(dim=1)
-    log_BHW, x = depth_BHW.log(), before_BCHW
-    steps = (log_BHW.diff(dim=2).abs() * torch.exp(-_EDGE_SHARPNESS * x.diff(dim=3).abs().mean(dim=1))).mean()
+    steps_BHW = (
+        torch.exp(-_EDGE_SHARPNESS * before_BCHW.diff(dim=3).abs().mean(dim=1)) * depth_BHW.log().diff(dim=2).abs()
+    )
     weight_BHW = known_B[:, None, None] * valid_BHW
-    return (error_BHW * weight_BHW).sum() / weight_BHW.sum().clamp(min=1) + _SMOOTHNESS * steps
+    total = (error_BHW * weight_BHW).sum() + _SMOOTHNESS * (steps_BHW * weight_BHW[:, :, 1:]).sum()
+    return total / weight_BHW.sum().clamp(min=1)

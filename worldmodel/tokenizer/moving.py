@@ -9,13 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.shapes import Float
 from worldmodel.tokenizer.depth import look_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
-
-#: Where a camera's height is unknown: that of a dashcam in a car.
-NOMINAL_HEIGHT_M = 1.4
 
 
 @torch.no_grad()

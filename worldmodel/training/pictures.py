@@ -22,10 +22,9 @@ from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.model import move_ahead
 from worldmodel.tokenizer.depth import FAR_M, look_ahead
-from worldmodel.tokenizer.moving import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DepthStage, DynamicsStage, TokenizerStage
