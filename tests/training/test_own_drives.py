@@ -8,7 +8,7 @@ from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.training.own_drives import OwnDrives
+from worldmodel.training.own_drives import OwnDrives, lay_on
 from worldmodel.types import VOCABULARY
 
 LENGTH = 3 * WINDOW
@@ -33,11 +33,11 @@ def advance(own: OwnDrives, frames: int, seed: int = 0) -> None:
 
 def test_a_clip_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:
     own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
-    assert own.clips(1) is None
+    assert own.clips(1, oldest=LENGTH) is None
     advance(own, LENGTH - 1)
-    assert own.clips(LENGTH) is None
+    assert own.clips(LENGTH, oldest=LENGTH) is None
     advance(own, 1)
-    drives = own.clips(LENGTH)
+    drives = own.clips(LENGTH, oldest=LENGTH)
     assert drives is not None
     latents, told, clean = drives
     for row in range(2):  # rows follow lives 0 and 1
@@ -53,11 +53,11 @@ def test_a_clip_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:
     assert told.moved[:, 1:].isfinite().all()
     assert not torch.equal(told.moved[:, 1:], clean[:, 1:])
     # A shorter clip is the end of it, and after the end the rows follow other drives.
-    shorter = own.clips(WINDOW)
+    shorter = own.clips(WINDOW, oldest=LENGTH)
     assert shorter is not None
     assert torch.equal(shorter[0], latents[:, -WINDOW:])
     advance(own, WINDOW)
-    younger = own.clips(WINDOW)
+    younger = own.clips(WINDOW, oldest=LENGTH)
     assert younger is not None
     assert torch.equal(younger[2][0], life(2)[1][0, :WINDOW])
 
@@ -76,7 +76,7 @@ def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
     for some in (life, parted):
         own = OwnDrives(some, rows=1, true_frames=TRUE_FRAMES)
         advance(own, LENGTH)
-        clips = own.clips(LENGTH)
+        clips = own.clips(LENGTH, oldest=LENGTH)
         assert clips is not None
         drives.append(clips[0])
     assert torch.equal(drives[0][:, :at], drives[1][:, :at])
@@ -91,7 +91,7 @@ def test_restored_rows_go_on_as_they_would_have() -> None:
     again = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
     again.restore(state, MODEL.dynamics)
     advance(again, LENGTH, seed=5)
-    ours, theirs = own.clips(WINDOW), again.clips(WINDOW)
+    ours, theirs = own.clips(WINDOW, oldest=LENGTH), again.clips(WINDOW, oldest=LENGTH)
     assert ours is not None
     assert theirs is not None
     assert torch.equal(ours[0], theirs[0])
@@ -101,4 +101,49 @@ def test_restored_rows_go_on_as_they_would_have() -> None:
     fresh.restore(
         OwnDrives(life, rows=3, true_frames=TRUE_FRAMES).state(), MODEL.dynamics
     )  # nothing to restore is a beginning
-    assert fresh.clips(1) is None
+    assert fresh.clips(1, oldest=LENGTH) is None
+
+
+def test_old_drives_are_no_longer_taught() -> None:
+    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
+    advance(own, 2 * WINDOW)
+    assert own.clips(WINDOW, oldest=2 * WINDOW) is not None
+    advance(own, 1)
+    assert own.clips(WINDOW, oldest=2 * WINDOW) is None
+
+
+def test_errors_are_of_own_frames_alone_and_laid_on_their_own_truth_give_the_own_drive() -> None:
+    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
+    advance(own, TRUE_FRAMES + WINDOW - 1)
+    assert own.errors(WINDOW) is None
+    advance(own, 1)
+    errors, clips = own.errors(WINDOW), own.clips(WINDOW, oldest=LENGTH)
+    assert errors is not None
+    assert clips is not None
+    drawn, told, clean = clips
+    assert torch.allclose(clean + errors[0], drawn, atol=1e-6)
+    at = slice(TRUE_FRAMES, TRUE_FRAMES + WINDOW)
+    truly_moved = torch.cat([life(row)[0].moved[:, at] for row in range(2)])  # pyright: ignore[reportOptionalSubscript]
+    assert told.moved is not None
+    assert torch.allclose(truly_moved + errors[1], told.moved, atol=1e-6)
+
+
+def test_errors_are_laid_on_a_share_of_the_clips_at_many_strengths() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(400, WINDOW, 1, 2, 3, generator=generator)
+    moved = torch.cat([torch.full_like(clean[:, :1], torch.nan), clean[:, :-1]], dim=1)
+    told = Told(torch.zeros(400, WINDOW, 4), None, moved)
+    small = torch.full((1, WINDOW, 1, 2, 3), 0.1)
+    errors = torch.cat([small, 2 * torch.randn(1, WINDOW, 1, 2, 3, generator=generator)])
+    past, shown = lay_on(clean, told, (errors, errors), 0.5, generator)
+    rms = (past - clean).square().flatten(1).mean(dim=1).sqrt()
+    assert 0.4 < (rms == 0).float().mean() < 0.6
+    assert rms.max() <= 1 + 1e-6
+    assert rms.max() > 0.9
+    is_small = (past - clean).flatten(1).std(dim=1) < 1e-4
+    assert rms[is_small].max() <= 0.3 + 1e-6  # enlarged three times at most
+    assert shown.moved is not None
+    assert torch.allclose((shown.moved - moved)[:, 1:], (past - clean)[:, 1:], atol=1e-6)
+    assert shown.moved[:, 0].isnan().all()
+    untouched = lay_on(clean, told, (errors, errors), 0.0, generator)[0]
+    assert torch.equal(untouched, clean)

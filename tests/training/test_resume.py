@@ -58,7 +58,14 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
         depth_stage=stage,
         dynamics=DYNAMICS,
         clips=ClipsConfig(
-            short=6, long=3 * WINDOW, long_every=2, shortcut_from=0.4, own_from=0.3, own_true=3, own_length=10
+            short=6,
+            long=3 * WINDOW,
+            long_every=2,
+            shortcut_from=0.4,
+            own_from=0.3,
+            own_true=3,
+            own_taught=8,
+            own_length=16,
         ),
         dynamics_stage=stage,
         data=dataclasses.replace(TrainConfig().data, cache=str(tmp_path / "cache"), validation_share=0.3),

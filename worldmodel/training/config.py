@@ -8,6 +8,7 @@ from typing import Literal
 from worldmodel.dynamics.dynamics import DynamicsConfig
 from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.losses import ReconstructionLossConfig
 from worldmodel.tokenizer.tokenizer import TokenizerConfig
 
@@ -78,10 +79,12 @@ class ClipsConfig:
         short, long: frames of a clip; long is at least three windows, so that a wrapped cache is nothing new.
         long_every: one batch in so many is of long clips, fewer of them.
         shortcut_from, own_from: share of the steps after which larger steps and own drives are trained.
-        own_share: share of the short clips that are of own drives (``own_drives``).
+        own_rows: own drives (``own_drives``); 0 for none.
         own_true: true frames an own drive begins with.
-        own_length: frames, those included, after which an own drive follows another true one. Long ones are worse than
-            none: what they were to show has drifted away from what they do, and the mean of all roads is learned.
+        own_taught: frames, those included, up to which its clips are trained on as they are. More is worse than none:
+            what it was to show has drifted away from what it does, and the mean of all roads is learned.
+        own_length: frames after which it follows another true drive.
+        error_share: share of the true clips that the errors of older own drives are laid on.
         own_frames: by how many frames own drives go on with each batch of short clips.
     """
 
@@ -90,10 +93,12 @@ class ClipsConfig:
     long_every: int = 4
     shortcut_from: float = 0.6
     own_from: float = 0.3
-    own_share: float = 0.5
-    own_true: int = 12
-    own_length: int = 24
-    own_frames: int = 4
+    own_rows: int = 8
+    own_true: int = 8
+    own_taught: int = 24
+    own_length: int = 48
+    own_frames: int = 2
+    error_share: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +145,7 @@ class TrainConfig:
     threads: int = 0
     logger: Literal["csv", "wandb"] = "csv"
     progress: bool = True
-    camera_height_m: float = 1.4
+    camera_height_m: float = NOMINAL_HEIGHT_M
 
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
@@ -149,9 +154,11 @@ class TrainConfig:
         window = self.dynamics.transformer.window
         if self.clips.long < 3 * window:
             raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")
-        if self.clips.own_length < self.clips.short:
+        own = self.clips
+        if own.own_rows and not max(own.short, own.own_true + 1) <= own.own_taught <= own.own_length:
             raise ValueError(
-                f"clips.own_length: expected at least clips.short = {self.clips.short}, got {self.clips.own_length}"
+                f"clips.own_taught: expected at least clips.short = {own.short}, more than clips.own_true = "
+                f"{own.own_true} and at most clips.own_length = {own.own_length}, got {own.own_taught}"
             )
         self.tokenizer.validate()
         self.sampler.validate()

@@ -2,14 +2,20 @@
 
 A few rows follow true drives. Each begins with true frames, then every frame is drawn by the network from its own past,
 exactly as a rollout draws it, while the motion it is told is the recorded one; so the true frames of the same moments
-are what it should have made. After ``length`` frames a row follows another drive. The rows go on from one training step
+are what it should have made. After L frames a row follows another drive. The rows go on from one training step
 to the next, a few frames each time, which makes long chains cheap (compare Self Forcing, arXiv 2506.08009, and the
 replay buffer of DAgger, arXiv 1011.0686).
-Legend: R rows, L frames of a life, T frames of a clip, V views, N tokens, C channels.
+
+Two things are learned from them. While a row is young, the truth it follows is still what it should have made, and its
+clips are trained on as they are (``clips``). Later it shows another place than the truth does, and would teach the mean
+of all places; but how it differs from the truth is what long drives go wrong by, and laid on other true clips
+(``errors``, ``lay_on``) it teaches the way back: the error recycling of Stable Video Infinity, arXiv 2510.09212.
+Legend: R rows, L frames of a life, T frames of a clip, E clips of errors, V views, N tokens, C channels.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +27,9 @@ from worldmodel.dynamics.objective import ObjectiveConfig, noise_like
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
+
+#: Errors are laid on with a root mean square between nothing and this, in normalised latents, and enlarged no further.
+_ERROR_RMS, _ERROR_GAIN = 1.0, 3.0
 
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
 Life = Callable[[int], tuple[Told, Tensor]]
@@ -76,11 +85,12 @@ class OwnDrives:
             commit_frame(network, newest, noise[1], told, self._ring, _between(config.past_tau_min, generator))
             self._ages = [t + 1 for t in self._ages]
 
-    def clips(self, length: int) -> tuple[Tensor, Told, Tensor] | None:
-        """The last ``length`` frames of the rows that are old enough: own latents, what they were told, the truth."""
+    def clips(self, length: int, *, oldest: int) -> tuple[Tensor, Told, Tensor] | None:
+        """The last ``length`` frames of the rows between that age and ``oldest``: own latents, what they were told, the
+        truth."""
         parts = []
         for row, age in enumerate(self._ages):
-            if age >= length:
+            if length <= age <= oldest:
                 at = slice(age - length, age)
                 told, clean = self._lives[row]
                 moved = None if told.moved is None else self._moved[row : row + 1, at]
@@ -90,6 +100,27 @@ class OwnDrives:
             return None
         own, told, clean = zip(*parts)
         return torch.cat(own), join(list(told)), torch.cat(clean)
+
+    def errors(self, length: int) -> tuple[Tensor, Tensor] | None:
+        """How the last ``length`` frames of the rows that have as many of their own differ from the truth.
+
+        Returns:
+            ``(E, T, V, N, C)`` latents less the true ones, and the same of the moved frames before; zero where either
+            is unknown.
+        """
+        parts = []
+        for row, age in enumerate(self._ages):
+            if age >= self.true_frames + length:
+                at = slice(age - length, age)
+                told, clean = self._lives[row]
+                moved = (
+                    torch.zeros_like(clean[0, at]) if told.moved is None else self._moved[row, at] - told.moved[0, at]
+                )
+                parts.append((self._own[row, at] - clean[0, at], torch.nan_to_num(moved)))
+        if not parts:
+            return None
+        error, moved = zip(*parts)
+        return torch.stack(error), torch.stack(moved)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on, as tensors and numbers."""
@@ -134,6 +165,29 @@ class OwnDrives:
         told = [Told(life.motion, life.tags).frame(t) for (life, _), t in zip(self._lives, self._ages)]
         before = torch.stack([self._own[row, max(0, t - 1)] for row, t in enumerate(self._ages)])
         return join(told), before
+
+
+def lay_on(
+    clean_BTVNC: Tensor, told: Told, errors: tuple[Tensor, Tensor], share: float, generator: torch.Generator
+) -> tuple[Tensor, Told]:
+    """True clips as they would look with the errors of an own drive: the past ``(B, T, V, N, C)`` and what is told.
+
+    Args:
+        clean_BTVNC: true latents.
+        told: with them; the moved frames get their share of the errors.
+        errors: of ``OwnDrives.errors``; each clip takes one of them at random, at a strength of its own.
+        share: of the clips; the others stay as they are.
+        generator: a CPU generator.
+    """
+    batch, device = len(clean_BTVNC), clean_BTVNC.device
+    choice = torch.randint(len(errors[0]), (batch,), generator=generator).to(device)
+    strength = _ERROR_RMS * torch.rand(batch, generator=generator).to(device)
+    strength = strength * (torch.rand(batch, generator=generator) < share).to(device)
+    error, moved_error = (x[choice].to(clean_BTVNC.dtype) for x in errors)
+    rms = error.square().flatten(1).mean(dim=1).sqrt().clamp(min=1e-6)
+    gain = (strength / rms).clamp(max=_ERROR_GAIN)[:, None, None, None, None]
+    moved = None if told.moved is None else told.moved + gain * moved_error
+    return clean_BTVNC + gain * error, dataclasses.replace(told, moved=moved)
 
 
 def _between(low: float, generator: torch.Generator) -> float:

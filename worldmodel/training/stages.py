@@ -19,15 +19,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
-from worldmodel.dynamics.objective import share_of, shortcut_forcing_loss
-from worldmodel.geometry.camera import canonical_camera
+from worldmodel.dynamics.objective import shortcut_forcing_loss
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
-from worldmodel.tokenizer.moving import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.own_drives import Life, OwnDrives, join
+from worldmodel.training.own_drives import Life, OwnDrives, join, lay_on
 
 
 class NumberedBatches(Dataset):
@@ -197,7 +196,7 @@ class DynamicsStage(Stage):
         super().__init__(config, config.dynamics_stage)
         self.network = network
         self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
-        rows = share_of(config.dynamics_stage.batch, config.clips.own_share)
+        rows = config.clips.own_rows
         self.own = OwnDrives(self._life(life), rows, true_frames=config.clips.own_true) if life and rows else None
 
     def _life(self, life: Callable[[int], Any]) -> Life:
@@ -220,8 +219,15 @@ class DynamicsStage(Stage):
 
     _own_state: dict[str, Any] | None = None
 
-    def own_clips(self, length: int, generator: torch.Generator) -> tuple[Tensor, Told, Tensor] | None:
-        """Let own drives go on and return their newest clips, where there are any of that length."""
+    def with_own_drives(
+        self, clean: Tensor, told: Told, generator: torch.Generator
+    ) -> tuple[Tensor, Told, Tensor, int]:
+        """Let own drives go on and make them part of a batch of true clips.
+
+        Returns:
+            what frames look like as the past, what is told, the truth ``(B, T, V, N, C)``, and how many rows of the
+            batch, the first, are no longer those of the given clips.
+        """
         assert self.own is not None
         if self._own_state is not None:
             self.own.restore(self._own_state, self.network)
@@ -230,20 +236,26 @@ class DynamicsStage(Stage):
         self.own.advance(
             self.network, self._tokenizer[0], config.objective, generator, frames=frames, sampler=config.sampler
         )
-        return self.own.clips(length)
+        clips, length, past = config.clips, clean.shape[1], clean
+        if (errors := self.own.errors(length)) is not None:
+            past, told = lay_on(clean, told, errors, clips.error_share, generator)
+        rows = 0
+        if (own := self.own.clips(length, oldest=clips.own_taught)) is not None:
+            # First, because the last rows of a batch are those asked for larger steps.
+            rows = min(len(own[0]), len(clean))
+            past, clean = torch.cat([own[0][:rows], past[rows:]]), torch.cat([own[2][:rows], clean[rows:]])
+            told = join([own[1].rows(slice(rows)), told.rows(slice(rows, None))])
+        return past, told, clean, rows
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows whose frames are latents."""
         told, clean = prepare_clips(batch, self.network)
+        weight_BN = token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid)
         clips, generator = self.run_config.clips, self.generator()
         done, past = self.global_step / max(1, self.stage.steps), clean
         if self.own and clean.shape[1] == clips.short and done >= clips.own_from:
-            own = self.own_clips(clips.short, generator)
-            if own is not None:
-                # First, because the last rows of a batch are those asked for larger steps.
-                rows = len(own[0])
-                past = torch.cat([own[0], clean[rows:]])
-                told, clean = join([own[1], told.rows(slice(rows, None))]), torch.cat([own[2], clean[rows:]])
+            past, told, clean, rows = self.with_own_drives(clean, told, generator)
+            weight_BN[:rows] = 1
         loss, figures = shortcut_forcing_loss(
             self.network,
             clean,
@@ -252,7 +264,7 @@ class DynamicsStage(Stage):
             generator,
             shortcut=done >= clips.shortcut_from,
             past_BTVNC=past,
-            weight_BN=token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid),
+            weight_BN=weight_BN,
         )
         self.log("loss", loss, prog_bar=True)
         for name, value in figures.items():
