@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tiny import tiny_model
 from worldmodel.dynamics.conditioning import MotionEmbedding, incoming, motion_channels
 from worldmodel.dynamics.dynamics import MOVED_VARIANCE, Dynamics, DynamicsConfig, Told, best_guess
 from worldmodel.dynamics.objective import (
@@ -19,7 +20,8 @@ from worldmodel.dynamics.objective import (
     shortcut_forcing_loss,
     shortcut_target,
 )
-from worldmodel.dynamics.sampler import SamplerConfig, draw_frame, row_noise
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise
+from worldmodel.nn.ring import Ring
 from worldmodel.nn.transformer import TransformerConfig
 from worldmodel.types import VOCABULARY
 
@@ -80,11 +82,39 @@ def test_guidance_goes_further_where_motion_is_told_and_nowhere_else() -> None:
     says.motion[1, :, 0], says.moved[1] = torch.nan, torch.nan  # type: ignore[index]
     for guidance in (1.0, 1.5, 3.0):
         sampler = SamplerConfig(4, guidance=guidance)
-        drawn = draw_frame(Listens(), torch.randn(2, 1, 4, 5), says, None, sampler)  # type: ignore[arg-type]
+        ring = Ring.empty(0, 2, 4, 1, 3, 2, like=torch.zeros(1))
+        drawn = draw_frame(Listens(), torch.randn(2, 1, 4, 5), says, ring, sampler)  # type: ignore[arg-type]
         assert torch.allclose(drawn[0], torch.tensor(guidance))
         assert torch.allclose(drawn[1], torch.tensor(0.0), atol=1e-6)
     with pytest.raises(ValueError, match="guidance"):
         SamplerConfig(guidance=0.5).validate()
+
+
+def test_told_and_untold_in_one_pass_are_as_good_as_two() -> None:
+    network = tiny_model().dynamics
+    ring = network.transformer.new_ring(2, network.frame_tokens(), like=torch.zeros(1))
+    says = dataclasses.replace(
+        told(2, 1),
+        tags=torch.zeros(2, 1, len(VOCABULARY), dtype=torch.int64),
+        moved=torch.randn(2, 1, 1, network.tokens, network.channels),
+        moved_tau=torch.full((2, 1), 0.9),
+    )
+    z = torch.randn(6, 2, 1, network.tokens, network.channels)
+    for t in range(5):  # the ring wraps; then one row begins anew
+        commit_frame(network, z[t], z[t], says, ring, 0.9)
+    ring.forget(1)
+    before, d = ring.clone(), torch.full((2,), 1 / 32)
+    drawn = draw_frame(network, z[5], says, ring, SamplerConfig(2, guidance=1.7))
+    for one, other in zip(ring.keys + ring.values, before.keys + before.values):
+        assert torch.equal(one, other)
+    x = z[5]
+    with torch.no_grad():
+        for k in range(2):
+            tau = torch.full((2,), k / 2)
+            clean = network.step(x, tau, d, says, ring)
+            free = network.step(x, tau, d, says.without_motion(), ring)
+            x = x + (free + 1.7 * (clean - free) - x) / (2 - k)
+    assert torch.allclose(drawn, x, atol=1e-4)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 32])

@@ -12,6 +12,7 @@ Legend: see the package docstring.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,12 @@ class Told:
     def frame(self, t: int) -> Told:
         """The same for one frame, of which T = 1 is left."""
         return self.rows((slice(None), slice(t, t + 1)))
+
+
+def join(parts: Sequence[Told]) -> Told:
+    """Rows of several batches as one; all have the same groups."""
+    values = ([getattr(p, name) for p in parts] for name in ("motion", "tags", "moved", "moved_tau"))
+    return Told(*(None if x[0] is None else torch.cat(x) for x in values))  # pyright: ignore
 
 
 class Dynamics(nn.Module):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.dynamics import Dynamics, Told, join
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.shapes import Float
 
@@ -83,12 +83,16 @@ def draw_frame(
     """From noise to a clean frame in equal steps; the ring is read, its current slot is scratch."""
     x, steps = noise_BVNC, sampler.steps
     d_B = x.new_full((len(x),), 1 / steps if sampler.shortcuts else 1 / FINEST)
-    untold = None if sampler.guidance == 1 else told.without_motion()
+    if sampler.guidance != 1:
+        # Told and untold in one pass: one world alone is bound by how many there are.
+        told, ring = join([told, told.without_motion()]), ring.twice()
     for k in range(steps):
         tau_B = torch.full_like(d_B, k / steps)
-        clean = network.step(x, tau_B, d_B, told, ring)
-        if untold is not None:
-            free = network.step(x, tau_B, d_B, untold, ring)
+        if sampler.guidance == 1:
+            clean = network.step(x, tau_B, d_B, told, ring)
+        else:
+            both = network.step(*(torch.cat([y, y]) for y in (x, tau_B, d_B)), told, ring)
+            clean, free = both.chunk(2)
             clean = free + sampler.guidance * (clean - free)
         x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) / steps
     return x

@@ -73,6 +73,11 @@ class Ring:
         self.count_B = self.count_B.clone()
         self.count_B[row] = 0
 
+    def twice(self) -> Ring:
+        """An independent ring of every row twice: all of them, then all of them again."""
+        keys, values = ([torch.cat([x, x]) for x in side] for side in (self.keys, self.values))
+        return Ring(keys, values, self.slot, self.count_B.repeat(2))
+
     def clone(self) -> Ring:
         """An independent copy, sharing no memory."""
         return Ring([k.clone() for k in self.keys], [v.clone() for v in self.values], self.slot, self.count_B.clone())

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.dynamics import Dynamics, Told, join
 from worldmodel.dynamics.objective import ObjectiveConfig, noise_like
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
@@ -192,9 +192,3 @@ def lay_on(
 
 def _between(low: float, generator: torch.Generator) -> float:
     return low + (1 - low) * float(torch.rand((), generator=generator))
-
-
-def join(parts: list[Told]) -> Told:
-    """Rows of several batches as one; all have the same groups."""
-    values = ([getattr(p, name) for p in parts] for name in ("motion", "tags", "moved", "moved_tau"))
-    return Told(*(None if x[0] is None else torch.cat(x) for x in values))  # pyright: ignore

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
-from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.dynamics import Dynamics, Told, join
 from worldmodel.dynamics.objective import shortcut_forcing_loss
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.transformer import matmul_flops_per_token
@@ -26,7 +26,7 @@ from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.own_drives import Life, OwnDrives, join, lay_on
+from worldmodel.training.own_drives import Life, OwnDrives, lay_on
 
 
 class NumberedBatches(Dataset):
