@@ -33,8 +33,6 @@ from worldmodel.types import Clip, EgoMotion, Tags, World
 
 DEFAULT_LENGTH_S = 60.0
 DEFAULT_PROFILE = "winding"
-#: Who drives where there are frames to look at and nobody is named: a world's own road is one nobody has driven before.
-DEFAULT_POLICY = "lane-keeper"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +46,8 @@ class DriveConfig(StartConfig, WorldConfig):
         seed: of the first row.
         batch: rows.
         tags: wanted along the drive; empty keeps those of the context.
-        motion: who moves: a recording (of a reference context: what its driver went on to do), a profile or a policy;
-            ``auto`` is the policy or profile that is named, else the recorded motion of footage, else a driver that
-            keeps the lane it sees; from tags alone, which show none, a profile.
+        motion: who moves: a recording, a profile or a policy; ``auto`` is the policy or profile that is named, else the
+            recorded motion where there is one (of a reference context: what its driver went on to do), else a profile.
         profile: name in ``conf/profiles`` or a YAML file; empty for ``winding`` where one is needed.
         policy: name of a policy.
         motion_gain: factor on speed and yaw rate, or one for each.
@@ -121,7 +118,7 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
     speed_mps, ahead = None, 0
     if config.motion == "scripted" or (config.motion == "auto" and config.profile and not config.policy):
         speed_mps = profile_of(config).start_speed_mps
-    elif config.motion == "recorded" or (config.gains != (1.0, 1.0) and not config.policy):
+    elif not config.policy:
         ahead = max(1, round((config.length_s or DEFAULT_LENGTH_S) / world.dt_s))
     start = open_start(
         config,
@@ -175,16 +172,12 @@ def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:
     motion = config.motion
     if motion == "auto":
         known = start.recorded is not None and bool(start.recorded.is_known.any())
-        can_look = isinstance(start.contexts[0], Clip) and config.gains == (1.0, 1.0)
-        if config.policy or config.profile:
-            motion = "policy" if config.policy else "scripted"
-        else:
-            motion = "recorded" if known else "policy" if can_look else "scripted"
+        recorded = known and not config.profile
+        motion = "policy" if config.policy else "recorded" if recorded else "scripted"
     if motion == "policy":
         if (speed_gain, turn_gain) != (1.0, 1.0):
             raise ValueError("motion_gain and mirror change a recorded or scripted motion, not what a policy does")
-        policy = open_policy(config.policy or DEFAULT_POLICY)
-        return Driver(policy, None, None, {"motion": "policy", "policy": policy.name})
+        return Driver(open_policy(config.policy), None, None, {"motion": "policy", "policy": config.policy})
     if motion == "recorded":
         if start.recorded is None:
             raise ValueError("motion=recorded: this context has no recorded motion; name data= or context=<file>.mp4")
