@@ -28,7 +28,7 @@ from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame,
 from worldmodel.model import move_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
-#: Errors are laid on with a root mean square between nothing and this, in normalised latents, and enlarged no further.
+#: Errors are laid on with a root mean square between 0 and this, in normalised latents, enlarged so many times at most.
 _ERROR_RMS, _ERROR_GAIN = 1.0, 3.0
 
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
@@ -86,8 +86,7 @@ class OwnDrives:
             self._ages = [t + 1 for t in self._ages]
 
     def clips(self, length: int, *, oldest: int) -> tuple[Tensor, Told, Tensor] | None:
-        """The last ``length`` frames of the rows between that age and ``oldest``: own latents, what they were told, the
-        truth."""
+        """The last ``length`` frames of rows no older than ``oldest``: own latents, what was told, the truth."""
         parts = []
         for row, age in enumerate(self._ages):
             if length <= age <= oldest:
