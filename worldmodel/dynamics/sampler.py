@@ -91,7 +91,7 @@ def draw_frame(
         if sampler.guidance == 1:
             clean = network.step(x, tau_B, d_B, told, ring)
         else:
-            both = network.step(*(torch.cat([y, y]) for y in (x, tau_B, d_B)), told, ring)
+            both = network.step(torch.cat([x, x]), torch.cat([tau_B, tau_B]), torch.cat([d_B, d_B]), told, ring)
             clean, free = both.chunk(2)
             clean = free + sampler.guidance * (clean - free)
         x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) / steps
