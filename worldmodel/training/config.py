@@ -83,7 +83,7 @@ class ClipsConfig:
         own_true: true frames an own drive begins with.
         own_taught: frames, those included, up to which its clips are trained on as they are. More is worse than none:
             what it was to show has drifted away from what it does, and the mean of all roads is learned.
-        own_length: frames after which it follows another true drive.
+        own_length: frames after which it follows another true drive; fewer where no stretch of the data has as many.
         error_share: share of the true clips that the errors of older own drives are laid on.
         own_frames: by how many frames own drives go on with each batch of short clips.
     """

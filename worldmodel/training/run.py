@@ -154,7 +154,8 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     def make(k: int) -> Batch:
         return windows[clip_shape(config, k)[0]].batch(k)
 
-    lives = _windows(config, latents, config.clips.own_length, 1) if config.clips.own_rows else None
+    longest = max(stretch.length for stretches in latents.values() for stretch in stretches)
+    lives = _windows(config, latents, min(config.clips.own_length, longest), 1) if config.clips.own_rows else None
     stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
