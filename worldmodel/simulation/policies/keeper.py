@@ -16,12 +16,15 @@ import numpy as np
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.perception.lanes import LaneFit, fit_lanes
 from worldmodel.simulation.policies.policy import Observation
+from worldmodel.simulation.policies.steering import pure_pursuit
 from worldmodel.types import Controls
 
 #: Widths between two lines that can be those of one lane, and the usual one.
 _NARROWEST_M, _WIDEST_M, _USUAL_M = 2.5, 4.6, 3.5
 #: How far a line may lie from where the other one, or the frame before, has it.
 _TOLERANCE_M = 0.8
+#: In about this time it is as fast as it wants to be.
+_CATCH_UP_S = 1.0
 
 
 @dataclasses.dataclass
@@ -35,7 +38,7 @@ class _Row:
 
 
 class LaneKeeper:
-    """Keeps its lane by pure pursuit (see ``OracleKeeper``), and the speed at which the drive began.
+    """Keeps its lane by pure pursuit (``steering.pure_pursuit``), and the speed at which the drive began.
 
     Where it sees no line it goes on as it steered, ever straighter. It does not look out for other vehicles.
 
@@ -87,12 +90,10 @@ class LaneKeeper:
             row.curvature_1pm *= 1 - 0.1 * share
         else:
             reach_m = max(self._look_ahead_min_m, self._look_ahead_s * speed_mps)
-            aside_m = -offset_m - reach_m * math.sin(float(fit.heading_error_rad[index]))
-            row.curvature_1pm += share * (
-                float(fit.curvature_1pm[index]) + 2 * aside_m / reach_m**2 - row.curvature_1pm
-            )
+            heading_rad, road_1pm = float(fit.heading_error_rad[index]), float(fit.curvature_1pm[index])
+            row.curvature_1pm += share * (pure_pursuit(road_1pm, offset_m, heading_rad, reach_m) - row.curvature_1pm)
         bend_mps = math.sqrt(self._lateral_mps2 / max(abs(row.curvature_1pm), 1e-5))
-        accel = (min(row.speed_mps, bend_mps) - speed_mps) / 1.0  # within about a second
+        accel = (min(row.speed_mps, bend_mps) - speed_mps) / _CATCH_UP_S
         return float(np.clip(accel, -self._accel_mps2, self._accel_mps2)), row.curvature_1pm
 
 

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from worldmodel.simulation.policies.policy import Observation
+from worldmodel.simulation.policies.steering import pure_pursuit
 from worldmodel.types import Controls
 
 _MIN_GAP_M = 3.0
@@ -20,8 +21,7 @@ _MIN_GAP_M = 3.0
 class OracleKeeper:
     """Keeps its lane by pure pursuit and its distance by the intelligent driver model.
 
-    Steering aims at the lane's centre one look-ahead away: Coulter, "Implementation of the Pure Pursuit Path Tracking
-    Algorithm", CMU-RI-TR-92-01, on a road of constant curvature. Following: Treiber, Hennecke and Helbing,
+    Steering: ``steering.pure_pursuit``. Following: Treiber, Hennecke and Helbing,
     "Congested traffic states in empirical observations and microscopic simulations", Phys. Rev. E 62, 1805 (2000).
 
     Args:
@@ -61,7 +61,7 @@ class OracleKeeper:
         assert truth is not None
         road = truth["curvature_ahead_1pm"]
         reach_m = np.maximum(self._look_ahead_min_m, self._look_ahead_s * speed)
-        aside_m = -truth["lane_offset_m"] - reach_m * np.sin(truth["heading_error_rad"])
+        curvature = pure_pursuit(road, truth["lane_offset_m"], truth["heading_error_rad"], reach_m)
         wanted = np.minimum(truth["speed_limit_mps"], np.sqrt(self._lateral_mps2 / np.maximum(np.abs(road), 1e-5)))
         wanted = np.minimum(wanted, self._speed_max_mps)
         accel = self._accel_mps2 * (1 - (speed / wanted) ** 4)
@@ -70,4 +70,4 @@ class OracleKeeper:
         desired = _MIN_GAP_M + np.maximum(speed * self._headway_s + speed * closing / comfort, 0.0)
         following = self._accel_mps2 * (1 - (desired / np.maximum(gap, 0.3)) ** 2)
         accel = np.where(np.isfinite(gap) & (gap > 0), np.minimum(accel, following), accel)
-        return Controls(np.clip(accel, -8.0, self._accel_mps2), road + 2 * aside_m / reach_m**2)
+        return Controls(np.clip(accel, -8.0, self._accel_mps2), curvature)
