@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_model
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.model import WorldModel, content_hash, load_tokenizer
+from worldmodel.model import WorldModel, load_tokenizer
+from worldmodel.nn.component import content_hash
 
 
 def test_a_saved_model_comes_back_with_the_same_hashes(tmp_path: Path) -> None:

@@ -7,30 +7,21 @@ of its content; dynamics names the hash of the tokenizer it needs, and anything 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import importlib.util
-import json
-import os
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
+from worldmodel.nn.component import BUNDLED_DIR, config_from, content_hash, load_component, save_component
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 from worldmodel.types import Camera
-
-FORMAT_VERSION = 1
-BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +75,7 @@ class WorldModel(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         tokenizer_hash = save_tokenizer(self.tokenizer, directory)
         d = self.dynamics
-        _save_component(
+        save_component(
             d,
             directory / "dynamics.safetensors",
             {
@@ -108,7 +99,7 @@ class WorldModel(nn.Module):
         """
         directory = find_model(name_or_path)
         tokenizer = load_tokenizer(directory)
-        tensors, about = _load_component(directory / "dynamics.safetensors")
+        tensors, about = load_component(directory / "dynamics.safetensors")
         found = content_hash(tokenizer)
         if about["tokenizer_hash"] != found:
             raise ValueError(
@@ -153,7 +144,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> str:
     """Write ``tokenizer.safetensors`` and return its content hash."""
     path = Path(directory) / "tokenizer.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _save_component(tokenizer, path, {"config": dataclasses.asdict(tokenizer.config)})
+    return save_component(tokenizer, path, {"config": dataclasses.asdict(tokenizer.config)})
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
@@ -162,7 +153,7 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     Raises:
         ValueError: no such file, or a damaged one.
     """
-    tensors, about = _load_component(Path(directory) / "tokenizer.safetensors")
+    tensors, about = load_component(Path(directory) / "tokenizer.safetensors")
     tokenizer = Tokenizer(config_from(TokenizerConfig, about["config"]))
     tokenizer.load_state_dict(tensors)
     return tokenizer.eval()
@@ -190,63 +181,3 @@ def find_model(name_or_path: str | Path) -> Path:
         f"model {str(name_or_path)!r}: no directory with dynamics.safetensors and no bundled model of that name "
         f"(bundled: {', '.join(names) or 'none'})"
     )
-
-
-def content_hash(module: nn.Module) -> str:
-    """SHA-256 over a component's tensors as saved: names, shapes and fp16 bytes, in the order of names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_as_saved(module).items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _as_saved(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().to(torch.float16) for name, tensor in module.state_dict().items()}
-
-
-def _save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> str:
-    digest = content_hash(module)
-    metadata = {"format_version": str(FORMAT_VERSION), "content_hash": digest, "about": json.dumps(about)}
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file({name: t.contiguous() for name, t in _as_saved(module).items()}, temporary, metadata=metadata)
-    os.replace(temporary, path)
-    return digest
-
-
-def _load_component(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a complete safetensors file ({error})") from error
-    if "about" not in metadata:
-        raise ValueError(f"{path}: not a component of a world model (its metadata names no configuration)")
-    if int(metadata["format_version"]) > FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format version {metadata['format_version']}, this is {FORMAT_VERSION}; update worldmodel"
-        )
-    return tensors, json.loads(metadata["about"])
-
-
-def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
-    """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples.
-
-    Raises:
-        ValueError: a setting the dataclass does not have, with the nearest one it has.
-    """
-    hints = typing.get_type_hints(cls)
-    known = {field.name for field in dataclasses.fields(cls)}
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(f"{cls.__name__}: no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    arguments = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            value = config_from(typing.cast("type[Any]", hints[name]), value)
-        arguments[name] = tuple(value) if isinstance(value, list) else value
-    return cls(**arguments)

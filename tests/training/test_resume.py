@@ -13,7 +13,7 @@ from worldmodel.geometry.camera import canonical_camera
 from worldmodel.model import WorldModel
 from worldmodel.training import run as run_module
 from worldmodel.training.config import ClipsConfig, StageConfig, TrainConfig
-from worldmodel.training.corpus import build_corpus, read_stretch, shrink, write_stretch
+from worldmodel.training.corpus import Made, build_corpus, read_stretch, shrink, write_stretch
 from worldmodel.training.stages import token_weight, trapezium
 from worldmodel.types import Clip, EgoMotion, Tags
 
@@ -30,9 +30,9 @@ def clip(seed: int, length: int = 40, size: tuple[int, int] = (32, 64)) -> Clip:
     )
 
 
-def make(name: str) -> tuple[str, str, Clip]:
+def make(name: str) -> Made:
     seed = int(name[-1])
-    return f"drive{seed}", f"place{seed}", clip(seed)
+    return Made(f"drive{seed}", f"place{seed}", clip(seed))
 
 
 class KilledError(Exception):
@@ -78,7 +78,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
 @pytest.mark.parametrize("stage", ["tokenizer", "depth", "dynamics"])
 def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
-        write_stretch(tmp_path / "corpus", f"d{i}", f"drive{i}", f"place{i}", clip(i))
+        write_stretch(tmp_path / "corpus", f"d{i}", Made(f"drive{i}", f"place{i}", clip(i)))
     sets = {"reference": [read_stretch(tmp_path / "corpus", f"d{i}") for i in range(4)]}
     monkeypatch.setattr(run_module, "load_sets", lambda _: sets)
     whole = run_module.run(config(tmp_path / "whole", tmp_path))
@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monke
 
 def test_a_corpus_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     names = ["d0", "d1"]
-    write_stretch(tmp_path, "d0", "kept", "kept", clip(7))
+    write_stretch(tmp_path, "d0", Made("kept", "kept", clip(7)))
     (tmp_path / "d1.npy").write_bytes(b"half a file")  # frames without columns: not complete
     stretches = build_corpus(tmp_path, names, make, processes=1, progress=False, what="")
     assert [s.info.drive_id for s in stretches] == ["kept", "drive1"]

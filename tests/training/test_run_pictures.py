@@ -10,13 +10,13 @@ from tests.training.test_resume import clip, config
 from worldmodel.datasets.video import VideoReader
 from worldmodel.training import run as run_module
 from worldmodel.training.config import StageConfig
-from worldmodel.training.corpus import read_stretch, write_stretch
+from worldmodel.training.corpus import Made, read_stretch, write_stretch
 
 
 @pytest.mark.parametrize("logger", ["csv", "wandb"])
 def test_reconstructions_and_sample_drives_appear(logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
-        write_stretch(tmp_path / "corpus", f"d{i}", f"drive{i}", f"place{i}", clip(i))
+        write_stretch(tmp_path / "corpus", f"d{i}", Made(f"drive{i}", f"place{i}", clip(i)))
     sets = {"reference": [read_stretch(tmp_path / "corpus", f"d{i}") for i in range(4)]}
     monkeypatch.setattr(run_module, "load_sets", lambda _: sets)
     monkeypatch.delenv("WANDB_MODE", raising=False)

@@ -108,12 +108,21 @@ class MemoryEpisode:
     t_s: FloatArray
     motion: EgoMotion
     tags: Tags
+    truth: Mapping[str, NDArray] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, clip: Clip, *, drive_id: str, place_id: str = "", episode_id: str = "") -> MemoryEpisode:
-        """A stretch from a ``Clip``, whose arrays are shared, not copied."""
+    def of(
+        cls,
+        clip: Clip,
+        *,
+        drive_id: str,
+        place_id: str = "",
+        episode_id: str = "",
+        truth: Mapping[str, NDArray] | None = None,
+    ) -> MemoryEpisode:
+        """A stretch from a ``Clip``, whose arrays are shared, not copied; ``truth`` names columns ``(T,)``."""
         info = MemoryInfo(drive_id, place_id or drive_id, clip.camera, clip.valid_mask)
-        return cls(episode_id or drive_id, info, clip.frames, clip.t_s, clip.motion, clip.tags)
+        return cls(episode_id or drive_id, info, clip.frames, clip.t_s, clip.motion, clip.tags, truth or {})
 
     @property
     def length(self) -> int:

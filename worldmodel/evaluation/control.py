@@ -6,6 +6,8 @@ and a drive of the reference world's own driver under another seed. Knows nothin
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from worldmodel.reference.drive import render_drive
@@ -29,6 +31,17 @@ def own_drive(camera: Camera, n_frames: int, *, dt_s: float = 0.1, seed: int = 0
     options = draw_options(_FIRST_SEED + seed, **names, ego="good", events=(), sensor=False)
     drive = render_drive(options, n_frames, camera=camera, dt_s=dt_s)
     return Drive(list(drive.frames), drive.t_s, drive.motion, None, {}, drive.tags, camera, {"world": "reference"})
+
+
+def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Drive:
+    """A held-out drive of the reference world, of any kind unless ``fixed`` says which, its truth in ``info``.
+
+    Raises:
+        ValueError: a camera without height, no frames, or an option that no drive has.
+    """
+    drive = render_drive(draw_options(_FIRST_SEED + number, **fixed), n_frames, camera=camera)
+    origin = {"world": "reference", "seed": drive.options.seed}
+    return Drive(list(drive.frames), drive.t_s, drive.motion, drive.controls, drive.columns, drive.tags, camera, origin)
 
 
 def same_motion(camera: Camera, told: EgoMotion, t_s: FloatArray, *, seed: int = 0) -> Drive:

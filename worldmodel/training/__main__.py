@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from worldmodel.model import config_from
+from worldmodel.nn.component import config_from
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.run import run
 

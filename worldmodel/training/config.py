@@ -9,6 +9,7 @@ from worldmodel.dynamics.dynamics import DynamicsConfig
 from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
+from worldmodel.perception.network import PerceptionConfig
 from worldmodel.tokenizer.losses import ReconstructionLossConfig
 from worldmodel.tokenizer.tokenizer import TokenizerConfig
 
@@ -107,12 +108,14 @@ class TrainConfig:
 
     Attributes:
         name: of the run and of the model.
+        trains: a world ``model``, or the ``perception`` that reads drives back from their pixels.
         out: folder for checkpoints, pictures, logs and the model.
         seed: of everything random.
         init: a model whose weights to start from (its tokenizer must have the configured shape); empty for none.
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         dynamics, objective, clips, dynamics_stage: the second.
+        perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -124,6 +127,7 @@ class TrainConfig:
     """
 
     name: str = "nano"
+    trains: Literal["model", "perception"] = "model"
     out: str = "outputs/train/nano"
     seed: int = 0
     init: str = ""
@@ -138,6 +142,10 @@ class TrainConfig:
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
+    perception: PerceptionConfig = dataclasses.field(default_factory=PerceptionConfig)
+    perception_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(4000, batch=12, learning_rate=2e-3)
+    )
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -146,6 +154,12 @@ class TrainConfig:
     logger: Literal["csv", "wandb"] = "csv"
     progress: bool = True
     camera_height_m: float = NOMINAL_HEIGHT_M
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames that are trained on."""
+        shape = self.perception if self.trains == "perception" else self.tokenizer
+        return shape.height_px, shape.width_px
 
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
@@ -162,4 +176,5 @@ class TrainConfig:
             )
         self.tokenizer.validate()
         self.sampler.validate()
+        self.perception.validate()
         return self

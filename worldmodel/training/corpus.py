@@ -12,12 +12,13 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from worldmodel.datasets.windows import MemoryEpisode
@@ -25,12 +26,26 @@ from worldmodel.datasets.workers import one_thread_each
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.types import Clip, EgoMotion, Tags
 
-#: Makes one stretch: its name to (drive id, place id, frames and columns). Runs in worker processes: picklable.
-Maker = Callable[[str], tuple[str, str, Clip]]
+#: Columns of truth are kept under this prefix.
+_TRUTH = "truth_"
 
 
-def write_stretch(folder: Path, name: str, drive_id: str, place_id: str, clip: Clip) -> None:
-    """Put one clip into a corpus folder; its columns are written last and mark it complete."""
+class Made(NamedTuple):
+    """One stretch, made: whose drive and place, its frames, and columns ``(T,)`` of what else is true of them."""
+
+    drive_id: str
+    place_id: str
+    clip: Clip
+    truth: Mapping[str, NDArray] = {}
+
+
+#: Makes one stretch from its name. Runs in worker processes: picklable.
+Maker = Callable[[str], Made]
+
+
+def write_stretch(folder: Path, name: str, made: Made) -> None:
+    """Put one stretch into a corpus folder; its columns are written last and mark it complete."""
+    drive_id, place_id, clip, truth = made
     folder.mkdir(parents=True, exist_ok=True)
     columns = {
         "drive_id": np.array(drive_id),
@@ -41,6 +56,7 @@ def write_stretch(folder: Path, name: str, drive_id: str, place_id: str, clip: C
         "tags": clip.tags.codes,
         "valid_mask": clip.valid_mask,
         "camera_height_m": np.array(clip.camera.height_m),
+        **{_TRUTH + key: column for key, column in truth.items()},
     }
     _write(folder / f"{name}.npy", lambda file: np.save(file, clip.frames))
     _write(folder / f"{name}.npz", lambda file: np.savez(file, **columns))
@@ -65,6 +81,7 @@ def read_stretch(folder: Path, name: str, *, in_memory: bool = True) -> MemoryEp
         drive_id=str(values["drive_id"]),
         place_id=str(values["place_id"]),
         episode_id=f"{folder.name}_{name}",
+        truth={key.removeprefix(_TRUTH): column for key, column in values.items() if key.startswith(_TRUTH)},
     )
 
 
@@ -107,8 +124,7 @@ def _in_workers(jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> Iterat
 def _make_one(job: tuple[Path, str, Maker]) -> None:
     folder, name, make = job
     cv2.setNumThreads(1)  # one process per core already
-    drive_id, place_id, clip = make(name)
-    write_stretch(folder, name, drive_id, place_id, clip)
+    write_stretch(folder, name, make(name))
 
 
 def _write(path: Path, save: Callable[[Any], None]) -> None:

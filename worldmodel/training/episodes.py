@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldmodel.datasets.episodes import EpisodeDataset
-from worldmodel.training.corpus import shrink
-from worldmodel.types import Clip
+from worldmodel.training.corpus import Made, shrink
 
 
 def episode_names(path: str | Path) -> list[str]:
@@ -18,8 +17,8 @@ def episode_names(path: str | Path) -> list[str]:
     return [episode.episode_id for episode in EpisodeDataset(path)]
 
 
-def read_episode(name: str, *, path: str, size: tuple[int, int]) -> tuple[str, str, Clip]:
-    """Drive id, place id and frames of one episode at the model's ``(height, width)``; runs in a worker process.
+def read_episode(name: str, *, path: str, size: tuple[int, int]) -> Made:
+    """One episode at the model's ``(height, width)``; runs in a worker process.
 
     Raises:
         ValueError: prepared at a size that is no whole multiple of the model's.
@@ -33,4 +32,4 @@ def read_episode(name: str, *, path: str, size: tuple[int, int]) -> tuple[str, s
             f"{path}: episodes are {height}x{width}, the model's frames are {size[0]}x{size[1]}; "
             f"prepare them again with --size {size[0]}x{size[1]}"
         )
-    return episode.info.drive_id, episode.info.place_id, shrink(clip, scale)
+    return Made(episode.info.drive_id, episode.info.place_id, shrink(clip, scale))

@@ -21,10 +21,14 @@ from tqdm import tqdm
 
 from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
-from worldmodel.model import Training, WorldModel, content_hash, load_tokenizer, save_tokenizer
+from worldmodel.model import Training, WorldModel, load_tokenizer, save_tokenizer
+from worldmodel.nn.component import content_hash
+from worldmodel.perception.network import Perceiver
+from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.perceiving import LENGTH, ClipsWithTruth, PerceptionStage, calibrate, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.sources import load_sets
 from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
@@ -33,7 +37,7 @@ Sets = dict[str, list[MemoryEpisode]]
 
 
 def run(config: TrainConfig) -> Path:
-    """Train a world model and return the folder it was saved to.
+    """Train a world model, or perception, and return the folder it was saved to.
 
     Raises:
         ValueError: settings that contradict each other, or data that cannot be trained on.
@@ -48,6 +52,9 @@ def run(config: TrainConfig) -> Path:
         train[name], out_of_set = split(stretches, held_out=config.data.validation_share)
         held_out += out_of_set
     held_out = held_out or [stretches[-1] for stretches in train.values()]
+    if config.trains == "perception":
+        train_perception(config, train, held_out)
+        return out
     tokenizer = train_tokenizer(config, train, held_out)
     dynamics = train_dynamics(config, tokenizer, train, held_out)
     hours = sum(s.t_s[-1] - s.t_s[0] for some in train.values() for s in some) / 3600
@@ -159,6 +166,40 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
+    return network
+
+
+def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Perceiver:
+    """The network that reads pixels, from scratch or from that of ``init``; calibrated on the drives held out.
+
+    Raises:
+        ValueError: a cached reference drive without its truth, or an ``init`` of another shape.
+    """
+    if config.data.source == "reference":
+        bare = [s.episode_id for stretches in train.values() for s in stretches if not s.truth]
+        if bare:
+            raise ValueError(f"{config.data.cache}: {bare[0]} was rendered without its truth; delete its folder there")
+    network = new_perceiver(config)
+    if config.init:
+        found = load_perceiver(config.init)
+        if found.config != config.perception:
+            raise ValueError(f"init={config.init}: its shape is {found.config}, configured is {config.perception}")
+        network.load_state_dict(found.state_dict())
+    stage = PerceptionStage(config, network)
+    windows = _windows(config, train, LENGTH, config.perception_stage.batch)
+    fit(config, stage, ClipsWithTruth(windows), config.perception_stage, [])
+    network.cpu()
+    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=LENGTH, batch_size=24, seed=config.seed)))
+    about = {
+        "data": config.data.source,
+        "first_seed": config.data.first_seed,
+        "drives": sum(len(stretches) for stretches in train.values()),
+        "steps": config.perception_stage.steps,
+        "batch": config.perception_stage.batch,
+        "torch": torch.__version__,
+    }
+    path = save_perceiver(network, config.out, about)
+    print(f"saved {path}")
     return network
 
 

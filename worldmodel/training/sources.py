@@ -17,8 +17,7 @@ from worldmodel.reference import WORLD_VERSION
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.training.config import DataConfig, TrainConfig
-from worldmodel.training.corpus import build_corpus, corpus_folder, shrink
-from worldmodel.types import Clip
+from worldmodel.training.corpus import Made, build_corpus, corpus_folder, shrink
 
 #: The reference world is sampled at this rate.
 REFERENCE_HZ = 10
@@ -26,7 +25,7 @@ REFERENCE_HZ = 10
 
 def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     """All stretches of the run by the name of their set, rendered or decoded once and then taken from the cache."""
-    data, size = config.data, (config.tokenizer.height_px, config.tokenizer.width_px)
+    data, size = config.data, config.frame_size
     if data.source == "reference":
         names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
         key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
@@ -62,11 +61,9 @@ def options_of(seed: int, data: DataConfig) -> DriveOptions:
     return draw_options(seed, **fixed)
 
 
-def _reference_drive(
-    name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float
-) -> tuple[str, str, Clip]:
+def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float) -> Made:
     scale = data.render_scale
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
-    return name, name, shrink(drive.clip(), scale)
+    return Made(name, name, shrink(drive.clip(), scale), drive.columns)

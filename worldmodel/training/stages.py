@@ -58,13 +58,13 @@ class FromStep(Sampler):
 def loader(module: lightning.LightningModule, make: Callable[[int], Any], steps: int) -> DataLoader:
     """A loader of numbered batches that respects how far the module is."""
     return DataLoader(
-        NumberedBatches(make, steps), batch_size=None, sampler=FromStep(module, steps), collate_fn=_as_tensors
+        NumberedBatches(make, steps), batch_size=None, sampler=FromStep(module, steps), collate_fn=as_tensors
     )
 
 
-def _as_tensors(batch: Any) -> Any:
+def as_tensors(batch: Any) -> Any:
     """The same batch, its arrays as tensors."""
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(value)) for value in batch))  # pyright: ignore
+    return type(batch)(*(torch.from_numpy(np.ascontiguousarray(value)) for value in batch))  # pyright: ignore
 
 
 class Stage(lightning.LightningModule):
@@ -203,7 +203,7 @@ class DynamicsStage(Stage):
         """The k-th drive as ``OwnDrives`` wants it, on this stage's device."""
 
         def prepared(k: int) -> tuple[Told, Tensor]:
-            batch = Batch(*(x.to(self.device) for x in _as_tensors(life(k))))  # pyright: ignore
+            batch = Batch(*(x.to(self.device) for x in as_tensors(life(k))))  # pyright: ignore
             return prepare_clips(batch, self.network)
 
         return prepared

@@ -1,0 +1,92 @@
+"""A trained component as one safetensors file: weights as fp16, and what they are in its metadata. No pickles.
+
+The metadata holds the format version, a hash of the content and ``about``, the component's own description: its
+configuration at least. Knows nothing of what a component does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+#: Components that come with the package, a folder each.
+BUNDLED_DIR = Path(__file__).parents[1] / "bundled"
+
+
+def content_hash(module: nn.Module) -> str:
+    """SHA-256 over a component's tensors as saved: names, shapes and fp16 bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_as_saved(module).items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _as_saved(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().to(torch.float16) for name, tensor in module.state_dict().items()}
+
+
+def save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> str:
+    """Write a component under a temporary name first, and return its content hash."""
+    digest = content_hash(module)
+    metadata = {"format_version": str(FORMAT_VERSION), "content_hash": digest, "about": json.dumps(about)}
+    temporary = path.with_name(f".{path.name}.partial")
+    save_file({name: t.contiguous() for name, t in _as_saved(module).items()}, temporary, metadata=metadata)
+    os.replace(temporary, path)
+    return digest
+
+
+def load_component(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a component's file as fp32, and what it says about them.
+
+    Raises:
+        ValueError: no such file, a damaged one, one of something else, or of a newer format.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a complete safetensors file ({error})") from error
+    if "about" not in metadata:
+        raise ValueError(f"{path}: not a component of a world model (its metadata names no configuration)")
+    if int(metadata["format_version"]) > FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format version {metadata['format_version']}, this is {FORMAT_VERSION}; update worldmodel"
+        )
+    return tensors, json.loads(metadata["about"])
+
+
+def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples.
+
+    Raises:
+        ValueError: a setting the dataclass does not have, with the nearest one it has.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"{cls.__name__}: no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    arguments = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            value = config_from(typing.cast("type[Any]", hints[name]), value)
+        arguments[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**arguments)

@@ -1,0 +1,176 @@
+"""The learned reader of frames: what a short stack of pictures says of the ego's motion, its lane and who is ahead.
+
+``Perceiver`` reads the last frame of each pair of neighbours. Motion comes from comparing the two (``matching``);
+everything else from a small convolutional network that looks at each frame, and from where its maps of attention point.
+Every number comes with a scale of its error. Knows nothing of the world model, of files, or of how it is trained.
+
+Shapes: B pairs; C colours or channels; H, W pixels; F features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodel.geometry.camera import canonical_camera
+from worldmodel.perception.matching import Matching, expected
+from worldmodel.types import VOCABULARY
+
+#: Numbers read of a frame, and the unit of each in which the network thinks (about their spread in the data).
+NUMBERS: dict[str, float] = {
+    "lane_offset_m": 1.0,
+    "heading_error_rad": 0.08,
+    "curvature_ahead_1pm": 0.01,
+    "log_gap": 1.0,
+    "closing_speed_mps": 5.0,
+}
+#: Motion of the step that ends at the frame.
+MOTION = ("chord_heights", "turn_rad")
+#: Yes or no.
+FLAGS = ("off_road", "collision", "has_gap")
+#: Tags that a frame shows; an event is something that happens and takes longer than a look.
+TAGS = ("weather", "time_of_day", "road_kind", "traffic")
+#: A gap above this is as good as none: the vehicle is a few pixels wide.
+GAP_LIMIT_M = 80.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptionConfig:
+    """Shape of a perceiver.
+
+    Attributes:
+        height_px, width_px: of the pictures it looks at; others are resized to them.
+        widths: channels after each halving of the picture, from the second on.
+        matched: features compared between frames.
+        maps: of attention.
+        hidden: features of a frame, and of the pair.
+    """
+
+    height_px: int = 128
+    width_px: int = 256
+    widths: tuple[int, ...] = (24, 48, 80)
+    matched: int = 8
+    maps: int = 6
+    hidden: int = 160
+
+    def validate(self) -> PerceptionConfig:
+        """Raise ``ValueError`` on a shape that cannot be."""
+        if self.height_px % 16 or self.width_px % 16 or min(self.height_px, self.width_px) < 64:
+            raise ValueError(
+                f"PerceptionConfig: expected multiples of 16 from 64, got {self.height_px}x{self.width_px}"
+            )
+        if len(self.widths) != 3:
+            raise ValueError(f"PerceptionConfig.widths: expected three, got {self.widths}")
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Percept:
+    """What was read of B pairs.
+
+    Attributes:
+        mean, scale: by name of ``NUMBERS`` and ``MOTION``, ``(B,)``; the scale is that of a Laplace distribution.
+        logits: ``(B,)`` by name of ``FLAGS``, ``(B, choices)`` by name of ``TAGS`` (the first choice is never taught),
+            ``(B, K)`` candidates by name of ``MOTION``.
+        features: ``(B, F)`` of the pair.
+    """
+
+    mean: dict[str, Tensor]
+    scale: dict[str, Tensor]
+    logits: dict[str, Tensor]
+    features: Tensor
+
+
+class _Block(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(4, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(4, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class Perceiver(nn.Module):
+    """Pairs of neighbouring frames → ``Percept``."""
+
+    calibration: Tensor
+    places: Tensor
+
+    def __init__(self, config: PerceptionConfig) -> None:
+        super().__init__()
+        self.config = config.validate()
+        a, b, c = config.widths
+        self.matching = Matching(canonical_camera(config.height_px, config.width_px), config.matched)
+        self.stem = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(12, a, 3, 2, 1))
+        self.fine = _Block(a)
+        self.to_middle = nn.Conv2d(a, b, 3, stride=2, padding=1)
+        self.middle = _Block(b)
+        self.to_coarse = nn.Conv2d(b, c, 3, stride=2, padding=1)
+        self.coarse = nn.Sequential(_Block(c), _Block(c))
+        self.up = nn.ModuleList([nn.Conv2d(c, a, 1), nn.Conv2d(b, a, 1)])
+        self.pointing = nn.Sequential(nn.SiLU(), nn.Conv2d(a, a, 3, padding=1), nn.SiLU())
+        self.maps, self.pointed = nn.Conv2d(a, config.maps, 1), nn.Conv2d(a, 16, 1)
+        rows, columns = config.height_px // 16, config.width_px // 16
+        self.squeeze = nn.Conv2d(c, 8, 1)
+        self.frame = nn.Sequential(
+            nn.Linear(8 * rows * columns + config.maps * 18, config.hidden), nn.SiLU(), nn.LayerNorm(config.hidden)
+        )
+        self.pair = nn.Sequential(nn.Linear(2 * config.hidden + 4, config.hidden), nn.SiLU())
+        self.numbers = nn.Linear(config.hidden, 2 * len(NUMBERS))
+        self.flags = nn.Linear(config.hidden, len(FLAGS))
+        self.tags = nn.ModuleDict({name: nn.Linear(config.hidden, len(VOCABULARY[name])) for name in TAGS})
+        #: What the scales are to be multiplied by, so that they are as large as errors on drives never seen.
+        self.register_buffer("calibration", torch.ones(len(NUMBERS) + len(MOTION)))
+        y, x = torch.meshgrid(torch.linspace(-1, 1, 4 * rows), torch.linspace(-1, 1, 4 * columns), indexing="ij")
+        self.register_buffer("places", torch.stack([x, y]).flatten(1), persistent=False)
+
+    def sized(self, x_BCHW: Tensor) -> Tensor:
+        """Frames at the size this network looks at."""
+        size = (self.config.height_px, self.config.width_px)
+        if x_BCHW.shape[-2:] == size:
+            return x_BCHW
+        return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
+
+    def look(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames in [-1, 1] of the network's size → what ``forward`` compares, and features ``(B, F)`` of each."""
+        fine = self.fine(self.stem(x_BCHW))
+        middle = self.middle(self.to_middle(fine))
+        coarse = self.coarse(self.to_coarse(middle))
+        lifted = F.interpolate(self.up[0](coarse), scale_factor=2.0) + self.up[1](middle)
+        detail = self.pointing(F.interpolate(lifted, scale_factor=2.0) + fine)
+        # Where each map points, and what is there.
+        weight_BMP = self.maps(detail).float().flatten(2).softmax(dim=-1)
+        there_BFP = torch.cat([self.pointed(detail).float().flatten(2), self.places.expand(len(detail), -1, -1)], 1)
+        pointed = torch.einsum("bmp,bfp->bmf", weight_BMP, there_BFP).flatten(1)
+        features = self.frame(torch.cat([self.squeeze(coarse).float().flatten(1), pointed], dim=1))
+        return self.matching.features(x_BCHW), features
+
+    def forward(self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> Percept:
+        """What the later of two frames that were ``look``-ed at shows, and the motion in between."""
+        turn_BK, chord_BK = self.matching(before[0], after[0])
+        logits = {"chord_heights": chord_BK, "turn_rad": turn_BK}
+        candidates = {"chord_heights": self.matching.chords_K, "turn_rad": self.matching.turns_K}
+        mean, scale = {}, {}
+        for name in MOTION:
+            mean[name], spread = expected(logits[name].float(), candidates[name])
+            scale[name] = spread / 2**0.5
+        moved = torch.stack(
+            [mean["chord_heights"], scale["chord_heights"], 20 * mean["turn_rad"], 20 * scale["turn_rad"]], 1
+        )
+        features = self.pair(torch.cat([after[1], after[1] - before[1], moved.detach()], dim=1)).float()
+        middle, log_scale = self.numbers(features).float().chunk(2, dim=1)
+        for i, (name, unit) in enumerate(NUMBERS.items()):
+            mean[name], scale[name] = middle[:, i] * unit, log_scale[:, i].clamp(-6, 4).exp() * unit
+        factors = dict(zip((*NUMBERS, *MOTION), self.calibration))
+        scale = {name: value * factors[name] for name, value in scale.items()}
+        logits |= dict(zip(FLAGS, self.flags(features).float().unbind(1)))
+        logits |= {name: head(features).float() for name, head in self.tags.items()}
+        return Percept(mean, scale, logits, features)
