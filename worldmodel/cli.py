@@ -29,6 +29,7 @@ MODES = {
     "replay": ("worldmodel.evaluation.replay", "ReplayConfig"),
     "mine": ("worldmodel.simulation.mining", "MineConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
+    "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.

@@ -64,6 +64,7 @@ def run(config: TrainConfig) -> Path:
         "dynamics_steps": config.dynamics_stage.steps,
         "dynamics_batch": config.dynamics_stage.batch,
         "hours_of_driving": round(hours, 2),
+        "drives": _recipe(config),
         "torch": torch.__version__,
     }
     model = WorldModel(
@@ -77,6 +78,12 @@ def run(config: TrainConfig) -> Path:
     model.save(out)
     print(f"saved {out}/tokenizer.safetensors and {out}/dynamics.safetensors")
     return out
+
+
+def _recipe(config: TrainConfig) -> dict[str, Any]:
+    """What it takes to render the same drives again, of the reference world; else nothing."""
+    names = ("drives", "drive_s", "options", "render_scale", "first_seed", "validation_share")
+    return {name: getattr(config.data, name) for name in names} if config.data.source == "reference" else {}
 
 
 def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Tokenizer:

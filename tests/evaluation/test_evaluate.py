@@ -1,0 +1,73 @@
+"""``mode=evaluate`` from end to end, with random weights for model and judge: it runs, goes on and refuses others."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import tiny_model
+from worldmodel.evaluation.evaluate import EvaluateConfig, run
+from worldmodel.evaluation.report import ROWS
+from worldmodel.perception.network import Perceiver, PerceptionConfig
+from worldmodel.perception.reader import Reader
+
+TAGS = "weather=clear,time_of_day=day,road_kind=country,traffic=none"
+
+
+@pytest.fixture(scope="module")
+def reader():
+    torch.manual_seed(0)
+    return Reader(Perceiver(PerceptionConfig(64, 128, widths=(8, 8, 8), matched=4, maps=2, hidden=16)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_model().save(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def config(model, out, **changes):
+    settings = {"drives": 3, "length_s": 2.0, "context_s": 0.6, "tags": TAGS, "steps_per_frame": 1}
+    return EvaluateConfig(model=str(model), out=str(out), **(settings | changes))
+
+
+def test_a_run_reports_every_score_and_goes_on_where_it_was(model, reader, tmp_path):
+    out = run(config(model, tmp_path / "out"), reader=reader)
+    report = json.loads((out / "report.json").read_text())
+    assert set(ROWS) <= set(report)
+    for key in ROWS:
+        assert {"value", "floor", "interval", "n"} <= set(report[key])
+    assert report["speed"]["n"] == 3
+    assert {"shuffled", "held", "mean", "reconstructed"} <= set(report["speed"])
+    assert report["objects"]["why"]
+    assert report["near_copy"]["why"]  # the tiny model does not say what it was trained on
+    assert report["surprise"]["shuffled"] is not None
+    page = (out / "report.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 3
+    assert not re.search(r'src="(?!data:)', page)  # nothing beside it is needed
+    drive = out / "tiny" / "drive_001" / "pair.npz"
+    (out / "tiny" / "drive_002" / "pair.npz").unlink()  # as if it had been killed there
+    before = drive.stat().st_mtime_ns
+    again = json.loads((run(config(model, out), reader=reader) / "report.json").read_text())
+    assert drive.stat().st_mtime_ns == before
+    for key in ROWS:
+        np.testing.assert_equal(again[key], report[key])
+
+
+def test_results_of_another_model_or_setting_are_refused(model, reader, tmp_path):
+    out = run(config(model, tmp_path / "out", drives=1), reader=reader)
+    with pytest.raises(ValueError, match="other settings"):
+        run(config(model, out, drives=1, context_s=0.8), reader=reader)
+    other = tiny_model(seed=1).save(tmp_path / "other" / "tiny")
+    with pytest.raises(ValueError, match="another model"):
+        run(config(other, out, drives=1), reader=reader)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"drives": 0}, "drives"), ({"length_s": 1.0}, "length_s"), ({"context_s": 0.0}, "context_s")],
+)
+def test_settings_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluateConfig(**changes)

@@ -1,0 +1,138 @@
+"""Scores as files for machines and for people: ``report.json``, and ``report.html`` that needs nothing beside it.
+
+The page holds a table of scores beside their floors and controls, curves second by second, and the drives themselves as
+films: true above, generated below. Knows scores and pictures, nothing of how they came about.
+
+Shapes: T frames; H, W pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from worldmodel.evaluation.film import write_film
+from worldmodel.simulation.chart import Curve, line_chart
+from worldmodel.simulation.overlay import tile, way_ahead
+from worldmodel.simulation.recorder import write_json
+from worldmodel.types import Drive, FrameArray
+
+#: Key of a score, how people call it, and how its numbers are written.
+ROWS = {
+    "speed": ("speed error", ".2f"),
+    "yaw": ("yaw rate error", ".4f"),
+    "path": ("way off (ADE)", ".2f"),
+    "drift": ("stays like true video", ".0%"),
+    "objects": ("other road users", ".2f"),
+    "near_copy": ("copies of training frames", ".1%"),
+    "psnr": ("likeness at 1 s (PSNR)", ".2f"),
+    "surprise": ("the model's own surprise", ".4f"),
+}
+#: Films shown on the page.
+_SHOWN = 4
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.3em .8em;text-align:right}
+td:first-child,th:first-child{text-align:left}img,video{max-width:100%}small{color:#666}"""
+
+
+def film_of(folder: Path, generated: FrameArray, true: Drive, context: int) -> None:
+    """Write ``film.mp4``, generated frames ``(T, H, W, 3)`` below the true ones they stand for, and ``sheet.png``."""
+    dt_s, first = float(np.median(np.diff(true.t_s))), context - 1
+    motion = true.motion[first:]
+    last = len(generated) - 1
+
+    def pictures() -> Iterator[FrameArray]:
+        for t, frame in enumerate(generated):
+            way, told = way_ahead(motion, t, dt_s), motion[min(t, last - 1)]
+            both = [("true", np.asarray(true.frames[first + t])), ("generated", frame)]
+            shown = [tile(f, true.camera, title, t_s=t * dt_s, told=told, way=way) for title, f in both]
+            yield np.concatenate(shown)
+
+    sheet = {round(share * last) for share in (0.05, 0.25, 0.5, 1.0)}
+    write_film(folder / "film.mp4", pictures(), fps=1 / dt_s, on_sheet=sheet)
+
+
+def write_report(out: Path, results: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
+    """Write both files.
+
+    Args:
+        out: folder; that of each model holds its drives.
+        results: scores by name of the model; the first model's are the report's top-level keys.
+        settings: of the run.
+    """
+    first = next(iter(results.values()))
+    models = {name: dict(scores) for name, scores in results.items()}
+    write_json(out / "report.json", dict(first) | {"models": models, "settings": dict(settings)})
+    temporary = out / ".report.html.partial"
+    temporary.write_text(page(out, results, settings), encoding="utf-8")
+    os.replace(temporary, out / "report.html")
+
+
+def page(out: Path, results: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    """The report as one page of html."""
+    parts = ["<!doctype html><meta charset=utf-8><title>How true is a drive</title>", f"<style>{_STYLE}</style>"]
+    parts.append("<h1>How true is a drive</h1><p>The judge's error on true video is the <b>floor</b> of each score; ")
+    parts.append("<i>shuffled</i> and the others are controls. Intervals are 95 % over drives.</p>")
+    for name, scores in results.items():
+        parts += [f"<h2>{html.escape(name)}</h2>", _table(scores)]
+        parts += [f'<p><img src="{_png(chart)}"></p>' for chart in _charts(scores)]
+        for place in sorted((out / name).glob("drive_*"))[:_SHOWN]:
+            film = base64.b64encode((place / "film.mp4").read_bytes()).decode()
+            parts.append(f"<p><small>{place.name}</small><br>")
+            parts.append(f'<video controls loop muted src="data:video/mp4;base64,{film}"></video></p>')
+    rows = "".join(f"<tr><td>{html.escape(str(k))}<td>{html.escape(str(v))}" for k, v in settings.items())
+    return "\n".join([*parts, f"<h2>Settings</h2><table>{rows}</table>"])
+
+
+def lines_of(scores: Mapping[str, Any]) -> list[list[str]]:
+    """The table of scores: name, value with its interval, floor, controls, drives."""
+    lines = []
+    for key, (label, style) in ROWS.items():
+        score = scores[key]
+        if score["value"] is None:
+            lines.append([label, "-", "-", str(score.get("why", "")), "0"])
+            continue
+        low, high = (_number(bound, style) for bound in score["interval"])
+        beside = ", ".join(f"{name} {_number(score[name], style)}" for name in score["controls"])
+        value = f"{_number(score['value'], style)} ({low} to {high}) {score['unit']}"
+        lines.append([label, value, _number(score["floor"], style), beside, str(score["n"])])
+    return lines
+
+
+def _table(scores: Mapping[str, Any]) -> str:
+    head = "<tr>" + "".join(f"<th>{word}" for word in ("", "generated", "floor", "controls", "drives"))
+    rows = ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in line) for line in lines_of(scores)]
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _charts(scores: Mapping[str, Any]) -> Iterator[FrameArray]:
+    for key, label in (("speed", "speed error, m/s"), ("yaw", "yaw rate error, rad/s")):
+        by_second = scores[key]["by_second"]
+        yield _chart(by_second, label)
+    curves = scores["drift"].get("by_second")
+    for name in ("sharpness", "contrast", "lanes", "features") if curves else ():
+        yield _chart({side: curves[side][name] for side in curves}, f"{name}, second by second")
+
+
+def _chart(by_side: Mapping[str, Any], label: str) -> FrameArray:
+    curves = [
+        Curve(side, np.arange(len(y), dtype=np.float64), np.array([np.nan if v is None else v for v in y]), i > 0)
+        for i, (side, y) in enumerate(by_side.items())
+    ]
+    return line_chart(curves, title=label, y_label="")
+
+
+def _png(picture: FrameArray) -> str:
+    _, data = cv2.imencode(".png", picture[..., ::-1])
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _number(value: float | None, style: str) -> str:
+    return "-" if value is None else format(value, style)
