@@ -18,6 +18,7 @@ from worldmodel.evaluation.judging import Verdict, judge, path_of, travelled_m
 from worldmodel.metrics.image import ssim
 from worldmodel.metrics.intervals import known_mean
 from worldmodel.metrics.path import displacement_m
+from worldmodel.perception.reader import Reader
 from worldmodel.simulation.branching import BranchDrive
 from worldmodel.types import Camera, FloatArray
 
@@ -39,6 +40,7 @@ COLUMNS = {
     "gap_true_m": "gap: true, m",
     "unedited_gap_true_m": "(unedited)",
     "gap_read_m": "read, m",
+    "gap_floor_m": "(true frames)",
     "unedited_gap_read_m": "(unedited)",
     "collision_true": "collision: true",
     "collision_read": "read",
@@ -84,9 +86,14 @@ class Compared:
 
 
 def compare(
-    learned: Sequence[BranchDrive], true: Sequence[BranchDrive] | None, camera: Camera, *, read: bool
+    learned: Sequence[BranchDrive],
+    true: Sequence[BranchDrive] | None,
+    camera: Camera,
+    *,
+    read: bool,
+    reader: Reader | None = None,
 ) -> list[Compared]:
-    """Judge every branch; without ``read`` the frames are compared and not read.
+    """Judge every branch; without ``read`` the frames are compared and not read, without ``reader`` not for traffic.
 
     A branch's frames before it parts are the unedited ones and are read with it, so that a path is read whole.
     """
@@ -101,8 +108,10 @@ def compare(
             Compared(
                 learned=drive,
                 true=true_drive,
-                verdicts=[judge(drive.frames[:, b], drive.t_s, camera) for b in samples] if read else [],
-                true_verdict=judge(true_drive.frames[:, 0], drive.t_s, camera) if read and true_drive else None,
+                verdicts=[judge(drive.frames[:, b], drive.t_s, camera, reader=reader) for b in samples] if read else [],
+                true_verdict=(
+                    judge(true_drive.frames[:, 0], drive.t_s, camera, reader=reader) if read and true_drive else None
+                ),
                 ssim=alike,
             )
         )
@@ -112,7 +121,7 @@ def compare(
 def horizon_rows(branches: Sequence[Compared]) -> list[dict[str, Any]]:
     """A row per branch and horizon, the unedited branch's errors beside each; means over samples.
 
-    What no judge can tell of learned frames yet (``judging.NOT_READ``) is ``None``.
+    What was not read is ``None``, and so is a gap where nobody is ahead.
     """
     unedited, rows = branches[0], []
     t_s = unedited.learned.t_s
@@ -186,6 +195,11 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         "ssim": known_mean(branch.ssim[at]),
         "gap_true_m": None if gap is None or not np.isfinite(gap[at]) else float(gap[at]),
         "gap_read_m": known_mean([verdict.gap_m[at] for verdict in branch.verdicts if verdict.gap_m is not None]),
+        "gap_floor_m": known_mean(_gap_of(branch.true_verdict)[at : at + 1]),
         "collision_true": None if hit is None else bool(hit[: at + 1].any()),
         "collision_read": any(bool(hits[: at + 1].any()) for hits in contacts) if contacts else None,
     }
+
+
+def _gap_of(verdict: Verdict | None) -> FloatArray:
+    return np.array([]) if verdict is None or verdict.gap_m is None else verdict.gap_m

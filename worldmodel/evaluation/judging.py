@@ -1,7 +1,8 @@
-"""What can be told of a stretch of frames today, and a path from it: the reading beside the truth, under one name.
+"""What can be told of a stretch of frames, and a path from it: the reading beside the truth, under one name.
 
-Of frames alone: speed and turning (plane geometry), lane offset and heading (markings). What a judge cannot yet tell of
-frames is named in ``NOT_READ``, so that reports can say so. Knows frames and truth columns, nothing of branches.
+Of frames alone: speed and turning (plane geometry), lane offset and heading (markings). Trained perception adds what
+geometry cannot see: the vehicle ahead, contacts, whether the ego is off the road. Knows frames and truth columns,
+nothing of branches.
 
 Shapes: T frames.
 """
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from worldmodel.evaluation.reading import read_drive
 from worldmodel.geometry.motion import dead_reckon
+from worldmodel.perception.reader import Reader
 from worldmodel.types import Camera, Drive, EgoMotion, FloatArray, FrameArray, Tags
 
-#: Known in the true world, and not yet read from frames: perception has no reader of other road users.
-NOT_READ = ("gap to the vehicle ahead", "collision", "off the road")
+#: A contact counts as one when it is this likely.
+_SURE = 0.5
 #: A path is dead-reckoned over gaps in the reading where at least this share was read.
 _READ_SHARE = 0.5
 
@@ -33,7 +35,7 @@ class Verdict:
         path: ``(T, 3)`` dead-reckoned from the first frame; NaN throughout where too little was read.
         lane_offset_m: of the camera from the middle of its lane, left positive.
         read_share: of the steps.
-        gap_m: to the vehicle ahead, NaN where there is none; ``None`` while no judge reads it (see ``NOT_READ``).
+        gap_m: to the vehicle ahead, NaN where there is none; ``None`` where perception was not asked.
         collision: whether the ego touches somebody; ``None`` as above.
     """
 
@@ -45,8 +47,13 @@ class Verdict:
     collision: NDArray[np.bool_] | None = None
 
 
-def judge(frames: FrameArray, t_s: FloatArray, camera: Camera) -> Verdict:
-    """Read frames ``(T, H, W, 3)``; everything is unknown where the camera's height is."""
+def judge(frames: FrameArray, t_s: FloatArray, camera: Camera, *, reader: Reader | None = None) -> Verdict:
+    """Read frames ``(T, H, W, 3)``; everything is unknown where the camera's height is.
+
+    Args:
+        frames, t_s, camera: of the stretch.
+        reader: trained perception, for video like what it was trained on; without it there is no gap and no collision.
+    """
     count = len(t_s)
     nothing = np.full(count, np.nan)
     if math.isnan(camera.height_m) or count < 2:
@@ -54,7 +61,11 @@ def judge(frames: FrameArray, t_s: FloatArray, camera: Camera) -> Verdict:
     drive = Drive(list(frames), t_s, EgoMotion.unknown((count,)), None, {}, Tags.unknown((count,)), camera, {})
     reading = read_drive(drive)
     share = float(reading.motion.is_known[:-1].mean())
-    return Verdict(reading.motion, path_of(reading.motion, t_s), reading.lanes.lane_offset_m, share)
+    verdict = Verdict(reading.motion, path_of(reading.motion, t_s), reading.lanes.lane_offset_m, share)
+    if reader is None:
+        return verdict
+    seen = reader.read(frames, t_s, camera)
+    return dataclasses.replace(verdict, gap_m=seen.numbers["gap_m"], collision=seen.flags["collision"] > _SURE)
 
 
 def path_of(motion: EgoMotion, t_s: FloatArray) -> FloatArray:

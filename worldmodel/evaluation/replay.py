@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from worldmodel.evaluation.film import write_film
-from worldmodel.evaluation.judging import NOT_READ, Verdict, judge, path_of, travelled_m
+from worldmodel.evaluation.judging import Verdict, judge, path_of, travelled_m
 from worldmodel.evaluation.scenario_runs import Job, ScenarioConfig, run_scenarios
 from worldmodel.metrics.image import psnr_db, ssim
 from worldmodel.metrics.leaving import parting_of_looks, parting_of_ways
@@ -216,7 +216,6 @@ class Errors:
             "way_parts_each_s": [_said(value) for value in ways],
             "unrelated_ssim": self.unrelated_ssim,
             "read_share": float(np.mean([v.read_share for v in self.verdicts])) if self.verdicts else None,
-            "not_read": list(NOT_READ),
         }
         for horizon_s in (h for h in HORIZONS_S if h <= self.t_s[-1] + 1e-6):
             at = int(np.abs(self.t_s - horizon_s).argmin())

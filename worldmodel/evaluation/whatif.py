@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from worldmodel.evaluation.comparing import COLUMNS, Compared, compare, frame_rows, horizon_rows
 from worldmodel.evaluation.film import write_film
-from worldmodel.evaluation.judging import NOT_READ
 from worldmodel.evaluation.scenario_runs import Job, ScenarioConfig, run_scenarios
+from worldmodel.perception.reader import Reader
 from worldmodel.simulation.branching import BranchDrive, count_steps, drive_branches
 from worldmodel.simulation.courses import Course, lay_out
 from worldmodel.simulation.documents import FieldError, find_document
@@ -50,6 +50,8 @@ SUMMARY_COLUMNS = {
     "floor_m": "(true frames)",
     "unedited_gap_true_m": "gap: unedited, m",
     "widest_gap_true_m": "widest, m",
+    "unedited_gap_read_m": "(read: unedited, m",
+    "widest_gap_read_m": "widest, m)",
     "collisions_true": "true collisions",
 }
 
@@ -106,7 +108,9 @@ def what_if(job: Job, config: WhatIfConfig, edits: Edits) -> dict[str, Any]:
             true = drive_branches(
                 fork.world, fork.carry, courses, steps=steps, tags=fork.tags, seed=seed, progress=bar.update
             )
-    branches = compare(learned, true, staged.camera, read=config.read)
+    # Perception knows the reference world alone: of other footage it is not asked.
+    reader = Reader.from_pretrained("judge") if config.read and true is not None else None
+    branches = compare(learned, true, staged.camera, read=config.read, reader=reader)
     rows = horizon_rows(branches)
     keep_table(job.folder / "table.parquet", rows)
     keep_table(job.folder / "frames.parquet", frame_rows(branches))
@@ -149,7 +153,8 @@ def _summary(
         "unedited_gap_true_m": last[0]["gap_true_m"] if last else None,
         "widest_gap_true_m": max(gaps, default=None),
         "collisions_true": ", ".join(row["branch"] for row in last if row["collision_true"]) or None,
-        "not_read": list(NOT_READ),
+        "unedited_gap_read_m": last[0]["gap_read_m"] if last else None,
+        "widest_gap_read_m": max((row["gap_read_m"] for row in last if row["gap_read_m"] is not None), default=None),
     }
 
 
@@ -173,8 +178,8 @@ def _report(
         f"*path off*: between the path read from the learned frames and {against}; *(true frames)*: the same judge on",
         "true frames, the floor of that error; *(unedited)*: the same of the branch without edits.",
         "",
-        f"Not read from learned frames yet: {', '.join(NOT_READ)}. There is no reader of other road users in",
-        "`perception`, so those columns are empty on the learned side; on the true side they are the truth.",
+        "*gap* and *collision*: the truth, beside what the judge's perception reads from the learned frames; its gap",
+        "on true frames is the floor of that. A dash is nobody ahead, or footage that perception does not know.",
     ]
     if not any(verdict.read_share > 0.5 for branch in branches for verdict in branch.verdicts):
         lines += ["", "Most steps of the learned frames could not be read: their paths are not known."]
