@@ -173,12 +173,14 @@ class PerceptionStage(Stage):
 
     def __init__(self, config: TrainConfig, network: Perceiver) -> None:
         super().__init__(config, config.perception_stage)
-        self.network = network
+        # Channels last: a third faster on a CPU, most of all in bf16.
+        self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of ``Clips``."""
         x_BTCHW = changed(to_network(batch.frames), self.generator())
-        looks = [part.unflatten(0, x_BTCHW.shape[:2]) for part in self.network.look(x_BTCHW.flatten(0, 1))]
+        frames = x_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        looks = [part.unflatten(0, x_BTCHW.shape[:2]) for part in self.network.look(frames)]
         losses = []
         for row in range(1, LENGTH):
             before, after = (tuple(part[:, at] for part in looks) for at in (row - 1, row))
