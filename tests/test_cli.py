@@ -88,6 +88,8 @@ def test_a_traceback_can_be_had(tmp_path):
         ("mode=drive", "mode=drive"),
         ("--help", "--help"),
         ("policy=null", "policy=null"),
+        ("episode=lake#000", "episode='lake#000'"),
+        ("episode=3", "episode=3"),
     ],
 )
 def test_plain_values_mean_what_was_typed(typed, handed_on):

@@ -37,6 +37,7 @@ PLAIN_KEYS = frozenset(
     {
         "model",
         "data",
+        "episode",
         "context",
         "cameras",
         "tags",
@@ -129,7 +130,8 @@ def _as_hydra_needs_it(arguments: list[str]) -> Iterator[None]:
 def _as_typed(argument: str) -> str:
     """Quote the value of a plain key, so that commas, equals signs and spaces in it mean themselves."""
     key, equals, value = argument.partition("=")
-    if not equals or key not in PLAIN_KEYS or re.fullmatch(r"'.*'|\".*\"|null", value):
+    counted = key == "episode" and value.isdigit()  # an episode may be named or counted
+    if not equals or key not in PLAIN_KEYS or counted or re.fullmatch(r"'.*'|\".*\"|null", value):
         return argument
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"
