@@ -2,8 +2,8 @@
 
     python benchmarks/check_perception.py [driver judge] [--drives 32] [--seconds 16] [--changed] [--json scores.json]
 
-Held-out drives of the reference world, of every weather, road and way of driving, at 128x256; ``--size 64x128`` reads
-smaller ones. ``--changed`` adds how errors grow in other light and noise. Drives are rendered on all cores first.
+Held-out drives of the reference world, of every weather, road and way of driving (a quarter of them by drivers who tend
+to leave the road or to crash), at 128x256; ``--size 64x128`` reads smaller ones. ``--changed`` adds how errors grow in other light and noise. Drives are rendered on all cores first.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from worldmodel.types import Drive
 
 
 def held_out(number: int, *, size: tuple[int, int], seconds: float) -> Drive:
-    return any_drive(canonical_camera(*size, height_m=NOMINAL_HEIGHT_M), round(10 * seconds), number=number)
+    # Leaving the road and touching somebody are rare: every fourth drive is by somebody who is prone to one of them.
+    fixed = {"ego": ("off_road", "crashing")[number // 4 % 2]} if number % 4 == 3 else {}
+    return any_drive(canonical_camera(*size, height_m=NOMINAL_HEIGHT_M), round(10 * seconds), number=number, **fixed)
 
 
 def main() -> None:

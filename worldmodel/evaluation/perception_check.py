@@ -24,6 +24,8 @@ from worldmodel.types import Drive, FloatArray, FrameArray
 
 #: Gaps are asked for up to here.
 NEAR_M = 40.0
+#: A gap's error is relative to it, but to no less than this: bumpers that touch have a gap of nothing.
+_LEAST_GAP_M = 2.0
 _GAP = f"gap inside {NEAR_M:.0f} m"
 _CLOSING = f"closing speed inside {NEAR_M:.0f} m"
 #: What is read, its unit, and by how much an error is multiplied to be shown in it.
@@ -122,7 +124,7 @@ def scores_of(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _errors(name: str, read: FloatArray, truth: FloatArray) -> FloatArray:
-    return (read - truth) / truth if name == _GAP else read - truth
+    return (read - truth) / np.maximum(truth, _LEAST_GAP_M) if name == _GAP else read - truth
 
 
 def _mean(values: FloatArray) -> float:

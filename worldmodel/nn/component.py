@@ -31,12 +31,17 @@ def content_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(_as_saved(module).items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 def _as_saved(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().to(torch.float16) for name, tensor in module.state_dict().items()}
+    # Cloned into plain order: weights trained with channels last are laid out otherwise.
+    plain = torch.contiguous_format
+    return {
+        name: tensor.detach().cpu().to(torch.float16).clone(memory_format=plain)
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> str:
@@ -44,7 +49,7 @@ def save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> s
     digest = content_hash(module)
     metadata = {"format_version": str(FORMAT_VERSION), "content_hash": digest, "about": json.dumps(about)}
     temporary = path.with_name(f".{path.name}.partial")
-    save_file({name: t.contiguous() for name, t in _as_saved(module).items()}, temporary, metadata=metadata)
+    save_file(_as_saved(module), temporary, metadata=metadata)
     os.replace(temporary, path)
     return digest
 
