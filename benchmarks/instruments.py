@@ -23,7 +23,7 @@ from worldmodel.evaluation.drift import drift_score
 from worldmodel.evaluation.faults import FAULTS
 from worldmodel.evaluation.likeness import copy_score, psnr_score
 from worldmodel.evaluation.obedience import motion_score, path_score
-from worldmodel.evaluation.pairs import read_pair
+from worldmodel.evaluation.pairs import paired, read_side
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.perception.reader import Reader
 from worldmodel.types import Drive
@@ -65,12 +65,14 @@ def main() -> None:
     frames = [np.stack([np.asarray(frame) for frame in drive.frames]) for drive in drives]
     held_out, trained = drives[:count], drives[count:]
     library = [reader.read(f, d.t_s, d.camera).features for f, d in zip(frames[count:], trained)]
+    sides = [read_side(f, d.t_s, d.camera, reader) for f, d in zip(frames, tqdm(held_out, "true video"))]
     scores = {}
     for name, fault in FAULTS.items():
         pairs = []
         for i, drive in enumerate(tqdm(held_out, name)):
             faulty = fault(frames[i], frames[i - 1 if i else count - 1], frames[count + i])
-            pairs.append(read_pair(faulty, drive, 1, lambda real: real, reader))
+            side = read_side(faulty, drive.t_s, drive.camera, reader)
+            pairs.append(paired(drive.t_s, drive.motion, side, sides[i], sides[i]))
         scores[name] = {"speed": motion_score(pairs, "speed"), "yaw": motion_score(pairs, "yaw")}
         scores[name] |= {"path": path_score(pairs), "drift": drift_score(pairs), "psnr": psnr_score(pairs)}
         scores[name]["near_copy"] = copy_score(pairs, np.concatenate(library))

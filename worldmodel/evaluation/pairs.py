@@ -114,6 +114,40 @@ def go_on(
     return np.stack(made)
 
 
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Frames ``(T, H, W, 3)`` and what was read of them: motion ``(T,)``, columns ``(T,)``, features ``(T, F)``."""
+
+    frames: FrameArray
+    motion: EgoMotion
+    columns: Mapping[str, FloatArray]
+    features: FloatArray
+
+
+def read_side(frames: FrameArray, t_s: FloatArray, camera: Camera, reader: Reader) -> Side:
+    """Read frames by the judge and by what statistics say."""
+    readings = reader.read(frames, t_s, camera)
+    return Side(frames, readings.motion, _looks(frames, camera), readings.features)
+
+
+def paired(t_s: FloatArray, told: EgoMotion, generated: Side, true: Side, reconstructed: Side) -> Pair:
+    """Sides of one drive as a ``Pair``; ``t_s`` and ``told`` ``(T,)`` as there."""
+    sides = dict(zip(SIDES, (generated, true, reconstructed)))
+    held = np.repeat(true.frames[:1], len(t_s), axis=0)
+    away = np.roll(generated.frames, len(t_s) // 2, axis=0)
+    others = {
+        "generated": generated.frames, "reconstructed": reconstructed.frames, "held": held, "shuffled": away,
+    }  # fmt: skip
+    return Pair(
+        t_s=t_s,
+        told=told,
+        read={name: side.motion for name, side in sides.items()},
+        columns={name: side.columns for name, side in sides.items()},
+        features={name: side.features for name, side in sides.items()},
+        psnr_db={name: psnr_db(frames, true.frames) for name, frames in others.items()},
+    )
+
+
 def read_pair(
     generated: FrameArray, true: Drive, context: int, reconstruct: Callable[[FrameArray], FrameArray], reader: Reader
 ) -> Pair:
@@ -121,20 +155,9 @@ def read_pair(
     rows = slice(context - 1, len(true))
     real = np.stack([np.asarray(true.frames[t]) for t in range(context - 1, len(true))])
     rebuilt = np.concatenate([reconstruct(real[i : i + _STRETCH]) for i in range(0, len(real), _STRETCH)])
-    sides = dict(zip(SIDES, (generated, real, rebuilt)))
     t_s = true.t_s[rows] - true.t_s[context - 1]
-    readings = {side: reader.read(frames, t_s, true.camera) for side, frames in sides.items()}
-    held = np.repeat(real[:1], len(real), axis=0)
-    away = np.roll(generated, len(real) // 2, axis=0)
-    others = {"generated": generated, "reconstructed": rebuilt, "held": held, "shuffled": away}
-    return Pair(
-        t_s=t_s,
-        told=true.motion[rows],
-        read={side: reading.motion for side, reading in readings.items()},
-        columns={side: _looks(frames, true.camera) for side, frames in sides.items()},
-        features={side: reading.features for side, reading in readings.items()},
-        psnr_db={name: psnr_db(frames, real) for name, frames in others.items()},
-    )
+    sides = (read_side(frames, t_s, true.camera, reader) for frames in (generated, real, rebuilt))
+    return paired(t_s, true.motion[rows], *sides)
 
 
 def _looks(frames: FrameArray, camera: Camera) -> dict[str, FloatArray]:
