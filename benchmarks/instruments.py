@@ -9,6 +9,7 @@ training clips that copies are looked for in are those that one fault replays.
 import argparse
 import functools
 import json
+import math
 import multiprocessing
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ _TRAINED = 500_000
 _COLUMNS = {
     "speed error": ("speed", "value", ".2f"),
     "yaw error": ("yaw", "value", ".4f"),
-    "lag, frames": ("speed", "lag_frames", ".1f"),
+    "yaw lag, frames": ("yaw", "lag_frames", ".1f"),
     "way off, m": ("path", "value", ".1f"),
     "inside the band": ("drift", "value", ".0%"),
     "copies": ("near_copy", "value", ".0%"),
@@ -79,10 +80,11 @@ def main() -> None:
     print(f"{'':18}" + "".join(f"{column:>17}" for column in _COLUMNS))
     first = next(iter(scores.values()))
     rows = {"(true video)": {key: first[key] | {"value": first[key]["floor"]} for key in first}} | scores
-    rows["(true video)"]["speed"]["lag_frames"] = first["speed"]["lag_floor"]
+    rows["(true video)"]["yaw"]["lag_frames"] = first["yaw"]["lag_floor"]
     for name, row in rows.items():
         cells = [row[key][part] for key, part, _ in _COLUMNS.values()]
-        shown = ["-" if cell is None else format(cell, style) for cell, (*_, style) in zip(cells, _COLUMNS.values())]
+        styled = zip(cells, (style for *_, style in _COLUMNS.values()))
+        shown = ["-" if cell is None or not math.isfinite(cell) else format(cell, style) for cell, style in styled]
         print(f"{name:18}" + "".join(f"{cell:>17}" for cell in shown))
     if arguments.json:
         arguments.json.write_text(json.dumps(scores, indent=1))

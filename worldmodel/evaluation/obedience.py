@@ -97,16 +97,15 @@ def path_score(pairs: Sequence[Pair]) -> dict[str, Any]:
 def response_lag(read: Sequence[FloatArray], told: Sequence[FloatArray]) -> float | None:
     """By how many frames readings follow what was told: the best lag of all drives together, to a part of a frame.
 
-    The lag of least squared difference, refined by the parabola through it and its neighbours; ``None`` where what was
-    told does not vary.
+    The lag of least squared difference, refined by the parabola through it and its neighbours; ``None`` where that
+    difference is not small beside how much what was told varies: then noise, not motion, decides.
     """
-    if max((float(np.nanstd(t)) for t in told), default=0.0) < 1e-6:
-        return None
     found = [known_mean(_lagged(read, told, int(lag))) for lag in _LAGS]
     costs = np.array([np.inf if cost is None else cost for cost in found])
-    if not np.isfinite(costs).any():
-        return None
+    varies = known_mean([float(np.nanvar(t)) for t in told]) or 0.0
     best = int(costs.argmin())
+    if not costs[best] < 0.5 * varies:
+        return None
     if not 0 < best < len(costs) - 1:
         return float(_LAGS[best])
     before, at, after = costs[best - 1 : best + 2]
