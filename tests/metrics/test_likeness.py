@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel.metrics.band import Band
-from worldmodel.metrics.frechet import frechet_distance
+from worldmodel.metrics.frechet import frechet_distance, whitening
 from worldmodel.metrics.neighbours import audit_copies, nearest
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -93,3 +93,12 @@ def test_a_planted_copy_is_found_and_new_samples_are_cleared():
     caught = audit_copies(copies, held_out, library)
     assert caught.rate == 1
     assert caught.ratio < 0.15
+
+
+def test_whitened_features_vary_by_one_in_every_direction():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 6)) * [9, 5, 3, 1, 0.5, 0] + 4
+    middle, directions = whitening(features, 4)
+    assert directions.shape == (6, 4)
+    np.testing.assert_allclose(np.cov(((features - middle) @ directions).T, bias=True), np.eye(4), atol=1e-9)
+    assert whitening(features, 99)[1].shape == (6, 5)  # one direction does not vary at all

@@ -18,7 +18,7 @@ import numpy as np
 from worldmodel.evaluation.obedience import score_of, told_elsewhere
 from worldmodel.evaluation.pairs import LOOKS, Pair
 from worldmodel.metrics.band import Band
-from worldmodel.metrics.frechet import frechet_distance
+from worldmodel.metrics.frechet import frechet_distance, whitening
 from worldmodel.metrics.signs import second_means
 from worldmodel.types import FloatArray
 
@@ -33,8 +33,9 @@ def drift_score(pairs: Sequence[Pair], *, share: float = 0.95) -> dict[str, Any]
     The band is made of the true drives of the pairs. With few drives it cannot be asked to hold ``share`` of them: then
     it holds as large a share as it can, and the score says which.
     """
-    made = np.stack([seconds_of(pair, "generated", pairs) for pair in pairs])
-    true = np.stack([seconds_of(pair, "true", pairs) for pair in pairs])
+    space = true_features(pairs)
+    made = np.stack([seconds_of(pair, "generated", space) for pair in pairs])
+    true = np.stack([seconds_of(pair, "true", space) for pair in pairs])
     share = min(share, feasible_share(len(pairs)))
     if share <= 0:
         return score_of(np.array([]), np.array([]), {}) | {"band_share": None, "departures": [], "frechet": []}
@@ -43,7 +44,7 @@ def drift_score(pairs: Sequence[Pair], *, share: float = 0.95) -> dict[str, Any]
     inside = np.array([float(d.window is None) for d in departures])
     stays = np.array([float(band.departure(drive).window is None) for drive in true])
     others = [dataclasses.replace(p, told=told_elsewhere(pairs[i - 1], len(p.t_s))) for i, p in enumerate(pairs)]
-    shuffled = [band.departure(seconds_of(other, "generated", pairs)).window is None for other in others]
+    shuffled = [band.departure(seconds_of(other, "generated", space)).window is None for other in others]
     score = score_of(inside, stays, {"shuffled": np.array(shuffled, dtype=np.float64)})
     score |= {"unit": "share of drives", "band_share": share}
     score["departures"] = [
@@ -55,7 +56,7 @@ def drift_score(pairs: Sequence[Pair], *, share: float = 0.95) -> dict[str, Any]
         for d in departures
     ]
     score["seconds_inside"] = float(np.mean([made.shape[1] if d.window is None else d.window for d in departures]))
-    score["frechet"] = _frechet(pairs)
+    score["frechet"] = _frechet(pairs, space[1])
     curves = {name: made[..., s].mean(axis=0).tolist() for s, name in enumerate(STATISTICS)}
     score["by_second"] = {
         "generated": curves,
@@ -70,32 +71,29 @@ def feasible_share(drives: int) -> float:
     return kept / (kept + 1) - 1e-9 if drives > 2 else 0.0
 
 
-def seconds_of(pair: Pair, side: str, everyone: Sequence[Pair]) -> FloatArray:
-    """``(W, S)`` statistics of a drive, second by second; an unread error counts as the worst that was read."""
+def seconds_of(pair: Pair, side: str, space: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """``(W, S)`` statistics of a drive, second by second; an unread error counts as the worst that was read.
+
+    ``space`` is that of ``true_features``.
+    """
     t_s = pair.t_s[:-1]
     columns = [pair.columns[side][name][:-1] for name in (*LOOKS, "lanes")]
     for name in ("speed_mps", "yaw_rate_radps"):
         columns.append(np.abs(getattr(pair.read[side], name) - getattr(pair.told, name))[:-1])
-    middle, directions = _true_features(everyone)
+    middle, directions = space
     apart = np.linalg.norm((pair.features[side] - middle) @ directions, axis=1)
     seconds = np.stack([second_means(column, t_s) for column in (*columns, apart[:-1])], axis=1)
     worst = np.nanmax(np.where(np.isfinite(seconds), seconds, -np.inf), axis=0)
     return np.where(np.isfinite(seconds), seconds, np.where(np.isfinite(worst), worst, 0.0))
 
 
-def _true_features(pairs: Sequence[Pair]) -> tuple[FloatArray, FloatArray]:
-    """Middle ``(F,)`` of true frames' features, and directions ``(F, K)`` scaled so that each varies by one."""
-    features = np.concatenate([pair.features["true"] for pair in pairs]).astype(np.float64)
-    middle = features.mean(axis=0)
-    _, strength, rows = np.linalg.svd(features - middle, full_matrices=False)
-    count = min(_DIRECTIONS, int((strength > 1e-6 * strength[0]).sum())) if strength[0] > 0 else 1
-    spread = np.maximum(strength[:count] / np.sqrt(len(features)), 1e-9)
-    return middle, rows[:count].T / spread
+def true_features(pairs: Sequence[Pair]) -> tuple[FloatArray, FloatArray]:
+    """Middle and whitened directions of true frames' features, as ``metrics.frechet.whitening`` gives them."""
+    return whitening(np.concatenate([pair.features["true"] for pair in pairs]).astype(np.float64), _DIRECTIONS)
 
 
-def _frechet(pairs: Sequence[Pair]) -> list[float]:
+def _frechet(pairs: Sequence[Pair], directions: FloatArray) -> list[float]:
     """Fréchet distance in the judge's features between all drives' frames of each 5 s, generated and true."""
-    _, directions = _true_features(pairs)
     found = []
     for start in np.arange(0, pairs[0].t_s[-1] - 5 + 1e-6, 5.0):
         rows = [(pair.t_s >= start) & (pair.t_s < start + 5) for pair in pairs]

@@ -21,6 +21,7 @@ from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.objective import ObjectiveConfig, shortcut_forcing_loss
 from worldmodel.evaluation.obedience import score_of
 from worldmodel.evaluation.pairs import Pair
+from worldmodel.metrics.frechet import whitening
 from worldmodel.metrics.intervals import known_mean
 from worldmodel.metrics.neighbours import audit_copies
 from worldmodel.model import WorldModel, move_ahead
@@ -31,6 +32,8 @@ from worldmodel.types import Clip, FloatArray, FrameArray
 PSNR_AT_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 #: The score itself: far enough that holding the last frame is no prediction.
 _PSNR_MAIN_S = 1.0
+#: Directions of features in which copies are looked for.
+_DIRECTIONS = 32
 #: Frames of a clip whose surprise is asked, and how often each is asked.
 SURPRISE_FRAMES, _ASKED = 16, 4
 
@@ -51,7 +54,7 @@ def psnr_score(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def copy_score(pairs: Sequence[Pair], library: FloatArray) -> dict[str, Any]:
     """Share of generated frames that are nearer to the training set's ``(L, F)`` than all but 1 % of held-out ones."""
-    directions = _whitened(library)
+    _, directions = whitening(library, _DIRECTIONS)
     known = library @ directions
     true = np.concatenate([pair.features["true"] for pair in pairs]) @ directions
     rates, ratios = [], []
@@ -60,20 +63,12 @@ def copy_score(pairs: Sequence[Pair], library: FloatArray) -> dict[str, Any]:
         rates.append(audit.rate)
         ratios.append(audit.ratio)
     planted = audit_copies(known[:: max(1, len(known) // 256)], true, known)
-    floor = np.full(len(pairs), 0.01)
+    floor = np.full(len(pairs), planted.held_out_rate)
     return score_of(np.array(rates), floor, {"planted": np.array([planted.rate])}) | {
         "unit": "share of frames",
         "ratio": known_mean(ratios),
         "library_frames": len(library),
     }
-
-
-def _whitened(features: FloatArray, directions: int = 32) -> FloatArray:
-    """``(F, K)`` projection onto the directions features vary most in, each scaled to vary by one."""
-    centred = features - features.mean(axis=0)
-    _, strength, rows = np.linalg.svd(centred, full_matrices=False)
-    count = min(directions, int((strength > 1e-6 * strength[0]).sum()))
-    return rows[:count].T / (strength[:count] / np.sqrt(len(features)))
 
 
 @torch.no_grad()

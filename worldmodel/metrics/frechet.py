@@ -31,3 +31,14 @@ def frechet_distance(features: FloatArray, others: FloatArray) -> float:
     shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
     gap = a.mean(axis=0) - b.mean(axis=0)
     return float(max(0.0, gap @ gap + np.trace(first) + np.trace(second) - 2 * shared))
+
+
+def whitening(features: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """Middle ``(F,)`` of features ``(N, F)``, and the at most ``count`` directions ``(F, K)`` they vary most in.
+
+    Each direction is scaled so that the features vary by one along it: a distance there counts alike in all of them.
+    """
+    middle = features.mean(axis=0)
+    _, strength, rows = np.linalg.svd(features - middle, full_matrices=False)
+    count = max(1, min(count, int((strength > 1e-6 * strength[0]).sum())))
+    return middle, rows[:count].T / np.maximum(strength[:count] / np.sqrt(len(features)), 1e-9)
