@@ -66,4 +66,6 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
-    return Made(name, name, shrink(drive.clip(), scale), drive.columns)
+    boxes = drive.boxes.copy()
+    boxes[..., :4] /= scale
+    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes})
