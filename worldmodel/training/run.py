@@ -28,7 +28,7 @@ from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.perceiving import LENGTH, ClipsWithTruth, PerceptionStage, calibrate, new_perceiver
+from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.sources import load_sets
 from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
@@ -193,10 +193,11 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
             raise ValueError(f"init={config.init}: its shape is {found.config}, configured is {config.perception}")
         network.load_state_dict(found.state_dict())
     stage = PerceptionStage(config, network)
-    windows = _windows(config, train, LENGTH, config.perception_stage.batch)
+    length = clip_length(config.perception)
+    windows = _windows(config, train, length, config.perception_stage.batch)
     fit(config, stage, ClipsWithTruth(windows), config.perception_stage, [])
     network.cpu()
-    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=LENGTH, batch_size=24, seed=config.seed)))
+    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=length, batch_size=24, seed=config.seed)))
     about = {
         "data": config.data.source,
         "first_seed": config.data.first_seed,

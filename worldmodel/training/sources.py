@@ -29,6 +29,8 @@ def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     if data.source == "reference":
         names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
         key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
+        # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
+        key += ("boxes",) if config.trains == "perception" else ()
         make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
         return {"reference": _build(config, corpus_folder(data.cache, *key), names, make, f"rendering {len(names)}")}
     from worldmodel.training.episodes import episode_names, read_episode
