@@ -9,9 +9,11 @@ Shapes: B frames; C channels; H, W cells; P cells in a row; K boxes; L channels 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 #: Pixels of a cell's side.
 STRIDE = 4
@@ -28,6 +30,8 @@ SUMMARY = len(MAPS) + 2 + len(_BANDS_M) + 1
 SUMMARY_LOG_GAP = LOG_GAP
 #: Logarithms of sizes and distances stay inside these.
 _LOG_SIZE, _LOG_M, _LOG_SCALE = (-2.0, 4.5), (-2.5, 5.5), (-5.0, 2.0)
+#: Of two boxes that overlap by more than this share of what both cover, the surer one is kept.
+_SAME = 0.6
 #: A head that was never trained finds a centre in one cell of a hundred (the prior of Lin et al., arXiv 1708.02002).
 _PRIOR = 0.01
 
@@ -84,3 +88,62 @@ def summary(maps_BLHW: Tensor, places_2P: Tensor) -> Tensor:
     bands = [near - far for near, far in zip(beyond, [*beyond[1:], torch.zeros_like(log_m)])]
     counts = torch.stack([(found_BP * band).sum(dim=-1) for band in bands], dim=1)
     return torch.cat([pointed, counts / 3], dim=1)
+
+
+class Found(NamedTuple):
+    """Boxes that were found in B frames, the surest first, NaN after the last.
+
+    Attributes:
+        edges: ``(B, K, 4)`` left, top, right, bottom in pixels; pixel i is from i to i + 1.
+        score: ``(B, K)`` from 0 to 1.
+        distance_m: ``(B, K)`` of the nearest point; log_scale: of the error of its logarithm (Laplace).
+        ahead: ``(B, K)`` share of the ego's way that points there.
+    """
+
+    edges: Tensor
+    score: Tensor
+    distance_m: Tensor
+    log_scale: Tensor
+    ahead: Tensor
+
+
+def find_boxes(maps_BLHW: Tensor, *, most: int = 16, least_score: float = 0.1) -> Found:
+    """The boxes of maps: cells whose centre is the likeliest around, at most ``most``, overlapping ones but once."""
+    rows, columns = maps_BLHW.shape[-2:]
+    centre = maps_BLHW[:, CENTRE].sigmoid()
+    highest = F.max_pool2d(centre[:, None], 3, stride=1, padding=1)[:, 0]
+    score, cell = torch.where(centre >= highest, centre, 0).flatten(1).topk(min(most, rows * columns), dim=1)
+    way = maps_BLHW[:, AHEAD].flatten(1).softmax(dim=1).unflatten(1, (rows, columns))
+    around = F.avg_pool2d(way[:, None], 3, stride=1, padding=1, divisor_override=1)
+    every = torch.cat([maps_BLHW, around], dim=1).flatten(2)
+    there = every.gather(2, cell[:, None].expand(-1, every.shape[1], -1))
+    x = cell % columns + 0.5 + there[:, RIGHT]
+    y = torch.div(cell, columns, rounding_mode="floor") + 0.5 + there[:, DOWN]
+    wide, high = there[:, LOG_WIDTH].exp() / 2, there[:, LOG_HEIGHT].exp() / 2
+    edges = torch.stack([x - wide, y - high, x + wide, y + high], dim=-1)
+    limit = torch.tensor([columns, rows, columns, rows], dtype=edges.dtype, device=edges.device)
+    edges = torch.minimum(edges.clamp(min=0), limit) * STRIDE
+    kept = (score >= least_score) & _surest(edges)
+    # Those that are left move up; the order of scores stays.
+    order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
+    kept = kept.gather(1, order)
+
+    def chosen(values: Tensor) -> Tensor:
+        return torch.where(kept, values.gather(1, order), torch.nan)
+
+    edges = torch.stack([chosen(edges[..., i]) for i in range(4)], dim=-1)
+    distance_m, log_scale = there[:, LOG_DISTANCE].exp(), there[:, LOG_SCALE].exp()
+    return Found(edges, chosen(score), chosen(distance_m), chosen(log_scale), chosen(there[:, -1].clamp(max=1)))
+
+
+def _surest(edges_BK4: Tensor) -> Tensor:
+    """``(B, K)`` which boxes stay where of overlapping ones the first is kept."""
+    low = torch.maximum(edges_BK4[:, :, None, :2], edges_BK4[:, None, :, :2])
+    high = torch.minimum(edges_BK4[:, :, None, 2:], edges_BK4[:, None, :, 2:])
+    both = (high - low).clamp(min=0).prod(dim=-1)
+    area = (edges_BK4[..., 2:] - edges_BK4[..., :2]).prod(dim=-1)
+    same = both > _SAME * (area[:, :, None] + area[:, None] - both)
+    kept = torch.ones(edges_BK4.shape[:2], dtype=torch.bool, device=edges_BK4.device)
+    for i in range(1, edges_BK4.shape[1]):
+        kept[:, i] = ~(same[:, i, :i] & kept[:, :i]).any(dim=1)
+    return kept

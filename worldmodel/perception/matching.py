@@ -94,7 +94,7 @@ class Matching(nn.Module):
         return turn_BK, self.judge_chord(torch.cat([chord_BGK, seen_BGK], dim=1))[:, 0]
 
     def _turned(self) -> tuple[Tensor, Tensor]:
-        """Where far places are, ``(R, U, 2)``, and where a turn leaves them, ``(K, R, U, 2)``, as ``_pixels`` has it."""
+        """Where far places are, ``(R, U, 2)``, and where turns leave them, ``(K, R, U, 2)``, as ``_pixels`` has it."""
         angle = torch.atan(self.far_right_RU) + self.turns_K[:, None, None]  # a turn left moves all to the right
         grow = torch.cos(torch.atan(self.far_right_RU)) / torch.cos(angle)
         return self._pixels(self.far_right_RU, self.far_down_RU), self._pixels(angle.tan(), self.far_down_RU * grow)

@@ -33,6 +33,8 @@ NUMBERS: dict[str, float] = {
 }
 #: Motion of the step that ends at the frame.
 MOTION = ("chord_heights", "turn_rad")
+#: Numbers whose scales are calibrated: those, and the distance of a box.
+CALIBRATED = (*NUMBERS, *MOTION, "distance")
 #: Yes or no.
 FLAGS = ("off_road", "collision", "has_gap")
 #: Tags that a frame shows; an event is something that happens and takes longer than a look.
@@ -179,7 +181,7 @@ class Perceiver(nn.Module):
         self.flags = nn.Linear(config.hidden, len(FLAGS))
         self.tags = nn.ModuleDict({name: nn.Linear(config.hidden, len(VOCABULARY[name])) for name in TAGS})
         #: What the scales are to be multiplied by, so that they are as large as errors on drives never seen.
-        self.register_buffer("calibration", torch.ones(len(NUMBERS) + len(MOTION)))
+        self.register_buffer("calibration", torch.ones(len(CALIBRATED)))
         y, x = torch.meshgrid(torch.linspace(-1, 1, 4 * rows), torch.linspace(-1, 1, 4 * columns), indexing="ij")
         self.register_buffer("places", torch.stack([x, y]).flatten(1), persistent=False)
 
@@ -256,7 +258,7 @@ class Perceiver(nn.Module):
             mean[name], scale[name] = middle[:, i] * unit, log_scale[:, i].clamp(-6, 4).exp() * unit
         if self.config.boxes:
             mean["log_gap"] = mean["log_gap"] + after.features[:, self.config.hidden + SUMMARY_LOG_GAP]
-        factors = dict(zip((*NUMBERS, *MOTION), self.calibration))
+        factors = dict(zip(CALIBRATED, self.calibration))
         scale = {name: value * factors[name] for name, value in scale.items()}
         logits |= dict(zip(FLAGS, self.flags(features).unbind(1)))
         logits |= {name: head(features) for name, head in self.tags.items()}

@@ -18,11 +18,49 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodel.nn.component import BUNDLED_DIR, config_from, load_component, save_component
-from worldmodel.perception.network import FLAGS, MOTION, NUMBERS, TAGS, Look, Perceiver, Percept, PerceptionConfig
+from worldmodel.perception.boxes import Found, find_boxes
+from worldmodel.perception.network import (
+    CALIBRATED,
+    FLAGS,
+    MOTION,
+    NUMBERS,
+    TAGS,
+    Look,
+    Perceiver,
+    Percept,
+    PerceptionConfig,
+)
 from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray
 
 FILE = "perception.safetensors"
+#: The ego's front bumper is this far before its camera, in the cars that the reader has learned from.
+NOSE_M = 1.9
+#: Gaps are at least this, as bumpers that touch have no logarithm.
+_LEAST_GAP_M = 0.5
+#: The ego's way points to a box where at least this share of it does, and the box is at least so sure.
+_POINTED, _SURE = 0.3, 0.2
 _BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxReadings:
+    """Other road users in T frames, at most K each, the surest first, NaN after the last.
+
+    Attributes:
+        edges_px: ``(T, K, 4)`` left, top, right, bottom in pixels of the frames; pixel i is from i to i + 1.
+        score: ``(T, K)`` from 0 to 1; half is a good place to draw a line.
+        distance_m: ``(T, K)`` from the camera to the nearest point, along its axis.
+        distance_scale: ``(T, K)`` of its error, relative (Laplace).
+        gap_m: ``(T,)`` to the box that the ego's way points to, bumper to bumper; NaN where it points to none.
+        gap_scale: ``(T,)`` of its error, relative.
+    """
+
+    edges_px: FloatArray
+    score: FloatArray
+    distance_m: FloatArray
+    distance_scale: FloatArray
+    gap_m: FloatArray
+    gap_scale: FloatArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +75,10 @@ class Readings:
         flags: probability of ``off_road``, ``collision`` and ``has_gap``.
         tags: ``(T, K)`` probability of each word of ``types.VOCABULARY``; "unknown" has none.
         features: ``(T, F)`` for comparing frames.
+        boxes: of other road users, or ``None`` where the weights find none.
+
+    Where there are boxes, ``gap_m`` is the best of two: what the network says of the gap, and the distance of the box
+    that the ego's way points to, less ``NOSE_M``; each counts by the inverse square of its scale.
     """
 
     motion: EgoMotion
@@ -46,6 +88,7 @@ class Readings:
     flags: Mapping[str, FloatArray]
     tags: Mapping[str, FloatArray]
     features: FloatArray
+    boxes: BoxReadings | None = None
 
     def tag_codes(self, name: str) -> NDArray[np.int64]:
         """The likeliest code ``(T,)`` of a tag channel."""
@@ -77,6 +120,9 @@ def load_perceiver(name_or_path: str | Path) -> Perceiver:
         )
     tensors, about = load_component(directory / FILE)
     network = Perceiver(config_from(PerceptionConfig, about["config"]))
+    # Weights from before boxes calibrate fewer numbers.
+    missing = len(CALIBRATED) - len(tensors["calibration"])
+    tensors["calibration"] = torch.cat([tensors["calibration"], torch.ones(missing)])
     network.load_state_dict(tensors)
     # Channels last: the convolutions take a third less time on a CPU.
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -127,7 +173,43 @@ class Reader:
             earlier = torch.stack(back, dim=1) if back else None
             percepts.append(self.network(before, look, earlier))
             last = [part[-1:] for part in look]
-        return _readings(percepts, t_s, camera)
+        readings = _readings(percepts, t_s, camera)
+        if not self.network.config.boxes:
+            return readings
+        found = find_boxes(torch.cat([percept.boxes for percept in percepts]))
+        config, factor = self.network.config, float(self.network.calibration[CALIBRATED.index("distance")])
+        boxes = _boxes(found, factor, (camera.width_px / config.width_px, camera.height_px / config.height_px))
+        return _best_gap(readings, boxes)
+
+
+def _boxes(found: Found, factor: float, size: tuple[float, float]) -> BoxReadings:
+    """Boxes in pixels ``size`` times (right, down) those of the network, their scales multiplied by ``factor``."""
+    edges, score, distance_m, scale, ahead = (part.double().numpy() for part in found)
+    pointed = np.where(score >= _SURE, np.nan_to_num(ahead), 0)
+    best = pointed.argmax(axis=1)[:, None]
+    there_m, there_scale, share = (
+        np.take_along_axis(part, best, axis=1)[:, 0] for part in (distance_m, scale * factor, pointed)
+    )
+    gap_m = np.where(share >= _POINTED, np.maximum(there_m - NOSE_M, _LEAST_GAP_M), np.nan)
+    return BoxReadings(
+        edges * np.tile(size, 2), score, distance_m, scale * factor, gap_m, there_scale * there_m / gap_m
+    )
+
+
+def _best_gap(readings: Readings, boxes: BoxReadings) -> Readings:
+    """The readings with their boxes, and the gap made of both."""
+    gap_m, scale = readings.numbers["gap_m"], readings.scales["gap_m"]
+    ours, theirs = scale**-2, np.nan_to_num(boxes.gap_scale**-2)
+    share = theirs / (ours + theirs)
+    both_m = np.exp((1 - share) * np.log(gap_m) + share * np.log(np.where(share > 0, boxes.gap_m, 1.0)))
+    # Both readings are of the same picture and err alike: being two makes them no surer.
+    both_scale = (1 - share) * scale + share * np.nan_to_num(boxes.gap_scale)
+    return dataclasses.replace(
+        readings,
+        numbers={**readings.numbers, "gap_m": both_m},
+        scales={**readings.scales, "gap_m": both_scale},
+        boxes=boxes,
+    )
 
 
 def _readings(percepts: list[Percept], t_s: FloatArray, camera: Camera) -> Readings:

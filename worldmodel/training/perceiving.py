@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
-from worldmodel.perception.boxes import STRIDE
+from worldmodel.perception.boxes import LOG_DISTANCE, LOG_SCALE, STRIDE
 from worldmodel.perception.matching import two_hot
 from worldmodel.perception.network import (
+    CALIBRATED,
     FLAGS,
     GAP_LIMIT_M,
     MOTION,
@@ -273,7 +274,7 @@ def read_row(network: Perceiver, looks_BT: Look, row: int) -> Percept:
 def calibrate(network: Perceiver, clips: ClipsWithTruth, *, batches: int = 40) -> None:
     """Set what the network multiplies its scales by, on drives it never saw: the likeliest factor of a Laplace."""
     network.eval().calibration.fill_(1.0)
-    ratios: dict[str, list[Tensor]] = {name: [] for name in (*NUMBERS, *MOTION)}
+    ratios: dict[str, list[Tensor]] = {name: [] for name in CALIBRATED}
     for k in range(batches):
         batch: Any = as_tensors(clips(k))
         row = network.config.context - 1
@@ -283,8 +284,12 @@ def calibrate(network: Perceiver, clips: ClipsWithTruth, *, batches: int = 40) -
         for name, truth in (target.numbers | target.motion).items():
             ratio = (truth - percept.mean[name]).abs() / percept.scale[name]
             ratios[name].append(ratio[torch.isfinite(ratio)])
+        if network.config.boxes:
+            boxes = _box_target(network, target)
+            ratio = (percept.boxes[:, LOG_DISTANCE] - boxes.boxes[:, 4]).abs() / percept.boxes[:, LOG_SCALE].exp()
+            ratios["distance"].append(ratio[boxes.centre > 1 - 1e-6])
     for i, found in enumerate(ratios.values()):
-        everything = torch.cat(found)
+        everything = torch.cat([torch.zeros(0), *found])
         if len(everything):
             network.calibration[i] = everything.mean()
 
