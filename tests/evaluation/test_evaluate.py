@@ -9,7 +9,9 @@ import torch
 
 from tests.tiny import tiny_model
 from worldmodel.evaluation.evaluate import EvaluateConfig, run
-from worldmodel.evaluation.report import ROWS
+from worldmodel.evaluation.objects import PARTS
+from worldmodel.evaluation.report import OBJECT_PARTS, ROWS
+from worldmodel.perception.boxes import CENTRE
 from worldmodel.perception.network import Perceiver, PerceptionConfig
 from worldmodel.perception.reader import Reader
 
@@ -19,7 +21,10 @@ TAGS = "weather=clear,time_of_day=day,road_kind=country,traffic=none"
 @pytest.fixture(scope="module")
 def reader():
     torch.manual_seed(0)
-    return Reader(Perceiver(PerceptionConfig(64, 128, widths=(8, 8, 8), matched=4, maps=2, hidden=16)))
+    config = PerceptionConfig(64, 128, widths=(8, 8, 8), matched=4, maps=2, hidden=16, context=3, boxes=8)
+    network = Perceiver(config)
+    network.boxes.out.bias.data[CENTRE] = 0.3  # it finds somebody everywhere
+    return Reader(network)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,11 @@ def test_a_run_reports_every_score_and_goes_on_where_it_was(model, reader, tmp_p
         assert {"value", "floor", "interval", "n"} <= set(report[key])
     assert report["speed"]["n"] == 3
     assert {"shuffled", "held", "mean", "reconstructed"} <= set(report["speed"])
-    assert report["objects"]["why"]
+    assert report["objects"]["n"] == 3
+    assert {"frozen", "shuffled", "reconstructed"} <= set(report["objects"])
+    assert set(report["objects"]["parts"]) == set(OBJECT_PARTS) == set(PARTS)
+    assert report["objects"]["parts"]["users"]["value"] > 0
+    assert len(report["objects"]["by_second"]["true"]["gap_m"]) == 3
     assert report["near_copy"]["why"]  # the tiny model does not say what it was trained on
     assert report["surprise"]["shuffled"] is not None
     page = (out / "report.html").read_text()

@@ -36,12 +36,15 @@ def own_drive(camera: Camera, n_frames: int, *, dt_s: float = 0.1, seed: int = 0
 def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Drive:
     """A held-out drive of the reference world, of any kind unless ``fixed`` says which, its truth in ``info``.
 
+    Besides scalar columns that is ``boxes`` ``(T, K, 8)``, as ``reference.boxes.COLUMNS``.
+
     Raises:
         ValueError: a camera without height, no frames, or an option that no drive has.
     """
     drive = render_drive(draw_options(_FIRST_SEED + number, **fixed), n_frames, camera=camera)
     origin = {"world": "reference", "seed": drive.options.seed}
-    return Drive(list(drive.frames), drive.t_s, drive.motion, drive.controls, drive.columns, drive.tags, camera, origin)
+    truth = {**drive.columns, "boxes": drive.boxes}
+    return Drive(list(drive.frames), drive.t_s, drive.motion, drive.controls, truth, drive.tags, camera, origin)
 
 
 def same_motion(camera: Camera, told: EgoMotion, t_s: FloatArray, *, seed: int = 0) -> Drive:

@@ -1,7 +1,8 @@
 """``mode=evaluate``: how true is what a model makes? Held-out drives, continued, read, scored and reported.
 
 Every drive is made and read once and kept; a run that was interrupted goes on with the next one, and scores are made
-anew from what is kept. ``pairs`` makes and reads, ``obedience``, ``drift`` and ``likeness`` score, ``report`` shows.
+anew from what is kept. ``pairs`` makes and reads, ``obedience``, ``drift``, ``objects`` and ``likeness`` score,
+``report`` shows.
 
 Shapes: T frames; F features.
 """
@@ -24,6 +25,7 @@ from worldmodel.evaluation.control import any_drive
 from worldmodel.evaluation.drift import drift_score
 from worldmodel.evaluation.likeness import SURPRISE_FRAMES, copy_score, psnr_score, surprise_score, surprises
 from worldmodel.evaluation.obedience import motion_score, path_score, score_of
+from worldmodel.evaluation.objects import objects_score
 from worldmodel.evaluation.pairs import Pair, go_on, read_pair
 from worldmodel.evaluation.report import film_of, write_report
 from worldmodel.evaluation.scenario_runs import made_by_another
@@ -124,7 +126,7 @@ def scores_of(pairs: Sequence[Pair], library: FloatArray | None) -> dict[str, An
         "yaw": motion_score(pairs, "yaw"),
         "path": path_score(pairs),
         "drift": drift_score(pairs),
-        "objects": nothing("perception does not read boxes of other road users"),
+        "objects": objects_score(pairs),
         "near_copy": nothing(unaudited) if library is None else copy_score(pairs, library),
         "psnr": psnr_score(pairs),
         "surprise": surprise_score(pairs),
@@ -202,7 +204,9 @@ def _at(drive: Drive, camera: Camera) -> Drive:
     frames = np.stack([np.asarray(frame) for frame in drive.frames])
     valid = np.ones(frames.shape[1:3], bool)
     clip = resized(Clip(frames, drive.t_s, drive.motion, drive.tags, drive.camera, valid), camera)
-    return dataclasses.replace(drive, frames=list(clip.frames), camera=clip.camera)
+    boxes = drive.info["boxes"].copy()
+    boxes[..., :4] *= camera.width_px / drive.camera.width_px
+    return dataclasses.replace(drive, frames=list(clip.frames), camera=clip.camera, info={**drive.info, "boxes": boxes})
 
 
 def _reconstructing(model: WorldModel) -> Any:

@@ -38,11 +38,14 @@ class Pair:
         t_s: ``(T,)`` from 0.
         told: ``(T,)`` motion from each frame to the next; the last row is unknown.
         read: by side, ``(T,)`` motion as the judge reads it.
-        columns: by side, named ``(T,)`` columns: ``LOOKS`` and ``lanes`` (1 where markings were fitted).
+        columns: by side, named ``(T,)`` columns: ``LOOKS``, ``lanes`` (1 where markings were fitted) and ``gap_m``.
         features: by side, ``(T, F)`` of the judge.
         psnr_db: ``(T,)`` to the true frame, of the sides that are not it, of ``held`` (the newest of the context), and
             of the generated one half a drive away (``shuffled``).
         surprise: the model's denoising error on the beginning, by what was done to it; empty where no model was asked.
+        boxes: by side, ``(T, K, 6)`` other road users as the judge finds them: left, top, right, bottom in pixels,
+            score and distance in metres; NaN after the last. Empty where the judge finds none.
+        size_px: height and width of the frames.
     """
 
     t_s: FloatArray
@@ -52,16 +55,19 @@ class Pair:
     features: Mapping[str, FloatArray]
     psnr_db: Mapping[str, FloatArray]
     surprise: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    boxes: Mapping[str, FloatArray] = dataclasses.field(default_factory=dict)
+    size_px: tuple[int, int] = (0, 0)
 
     def save(self, path: Path) -> None:
         """Write under a temporary name first."""
-        arrays: dict[str, NDArray] = {"t_s": self.t_s, "told": _stacked(self.told)}
+        arrays: dict[str, NDArray] = {"t_s": self.t_s, "told": _stacked(self.told), "size_px": np.array(self.size_px)}
         for side in SIDES:
             arrays[f"read/{side}"] = _stacked(self.read[side])
             arrays[f"features/{side}"] = self.features[side].astype(np.float32)
             arrays |= {f"columns/{side}/{name}": column for name, column in self.columns[side].items()}
         arrays |= {f"psnr_db/{name}": column for name, column in self.psnr_db.items()}
         arrays |= {f"surprise/{name}": np.array(value) for name, value in self.surprise.items()}
+        arrays |= {f"boxes/{side}": boxes.astype(np.float32) for side, boxes in self.boxes.items()}
         temporary = path.with_name(f".{path.name}.partial")
         with open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -84,6 +90,8 @@ class Pair:
             under("features/"),
             under("psnr_db/"),
             {name: float(value) for name, value in under("surprise/").items()},
+            {side: boxes.astype(np.float64) for side, boxes in under("boxes/").items()},
+            (int(arrays["size_px"][0]), int(arrays["size_px"][1])),
         )
 
 
@@ -116,18 +124,25 @@ def go_on(
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Frames ``(T, H, W, 3)`` and what was read of them: motion ``(T,)``, columns ``(T,)``, features ``(T, F)``."""
+    """Frames ``(T, H, W, 3)`` and what was read of them: motion ``(T,)``, columns ``(T,)``, features ``(T, F)``, and
+    boxes ``(T, K, 6)`` as in ``Pair``, or ``None``.
+    """
 
     frames: FrameArray
     motion: EgoMotion
     columns: Mapping[str, FloatArray]
     features: FloatArray
+    boxes: FloatArray | None = None
 
 
 def read_side(frames: FrameArray, t_s: FloatArray, camera: Camera, reader: Reader) -> Side:
     """Read frames by the judge and by what statistics say."""
     readings = reader.read(frames, t_s, camera)
-    return Side(frames, readings.motion, _looks(frames, camera), readings.features)
+    columns = _looks(frames, camera) | {"gap_m": readings.numbers["gap_m"]}
+    found, boxes = readings.boxes, None
+    if found is not None:
+        boxes = np.concatenate([found.edges_px, found.score[..., None], found.distance_m[..., None]], axis=-1)
+    return Side(frames, readings.motion, columns, readings.features, boxes)
 
 
 def paired(t_s: FloatArray, told: EgoMotion, generated: Side, true: Side, reconstructed: Side) -> Pair:
@@ -145,6 +160,8 @@ def paired(t_s: FloatArray, told: EgoMotion, generated: Side, true: Side, recons
         columns={name: side.columns for name, side in sides.items()},
         features={name: side.features for name, side in sides.items()},
         psnr_db={name: psnr_db(frames, true.frames) for name, frames in others.items()},
+        boxes={name: side.boxes for name, side in sides.items() if side.boxes is not None},
+        size_px=(true.frames.shape[1], true.frames.shape[2]),
     )
 
 

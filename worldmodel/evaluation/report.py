@@ -30,10 +30,23 @@ ROWS = {
     "yaw": ("yaw rate error", ".4f"),
     "path": ("way off (ADE)", ".2f"),
     "drift": ("stays like true video", ".0%"),
-    "objects": ("other road users", ".2f"),
+    "objects": ("users come and go unexplained", ".2f"),
     "near_copy": ("copies of training frames", ".1%"),
     "psnr": ("likeness at 1 s (PSNR)", ".2f"),
     "surprise": ("the model's own surprise", ".4f"),
+}
+#: What is told beside the score of other road users.
+OBJECT_PARTS = {
+    "pop_ins": "appear from nothing, in a minute in sight",
+    "vanishings": "vanish into nothing, in a minute in sight",
+    "flicker": "share of boxes that last less than 0.3 s",
+    "track_s": "seconds that one is followed",
+    "users": "in sight at a time",
+    "passed": "passed or met, in a minute",
+    "passing": "pass, in a minute",
+    "ahead_share": "share of frames with somebody ahead",
+    "gap_m": "gap to him, m",
+    "gap_change_mps": "change of the gap, m/s",
 }
 #: Films shown on the page.
 _SHOWN = 4
@@ -100,10 +113,17 @@ def lines_of(scores: Mapping[str, Any]) -> list[list[str]]:
             lines.append([label, "-", "-", str(score.get("why", "")), "0"])
             continue
         low, high = (_number(bound, style) for bound in score["interval"])
-        beside = ", ".join(f"{name} {_number(score[name], style)}" for name in score["controls"])
         value = f"{_number(score['value'], style)} ({low} to {high}) {score['unit']}"
-        lines.append([label, value, _number(score["floor"], style), beside, str(score["n"])])
+        lines.append([label, value, _number(score["floor"], style), _beside(score, style), str(score["n"])])
+        for part, words in (OBJECT_PARTS if key == "objects" else {}).items():
+            own = score["parts"][part]
+            cells = [_number(own["value"], style), _number(own["floor"], style), _beside(own, style), str(own["n"])]
+            lines.append([f"– {words}", *cells])
     return lines
+
+
+def _beside(score: Mapping[str, Any], style: str) -> str:
+    return ", ".join(f"{name} {_number(score[name], style)}" for name in score["controls"])
 
 
 def _table(scores: Mapping[str, Any]) -> str:
@@ -116,6 +136,11 @@ def _charts(scores: Mapping[str, Any]) -> Iterator[FrameArray]:
     for key, label in (("speed", "speed error, m/s"), ("yaw", "yaw rate error, rad/s")):
         by_second = scores[key]["by_second"]
         yield _chart(by_second, label)
+    users = scores["objects"].get("by_second", {})
+    for name, label in (("users", "other road users in sight"), ("gap_m", "gap to who is ahead, m")):
+        by_side = {side: users[side][name] for side in users if any(y is not None for y in users[side][name])}
+        if by_side:
+            yield _chart(by_side, f"{label}, second by second")
     curves = scores["drift"].get("by_second")
     for name in ("sharpness", "contrast", "lanes", "features") if curves else ():
         yield _chart({side: curves[side][name] for side in curves}, f"{name}, second by second")
