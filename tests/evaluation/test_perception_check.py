@@ -1,5 +1,7 @@
 """The check of perception: a reader that knows scores perfectly, one that does not look scores as the trivial one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from worldmodel.evaluation.control import any_drive
 from worldmodel.evaluation.perception_check import moderate_changes, sample, scores_of, table
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.perception.network import TAGS
-from worldmodel.perception.reader import Readings
+from worldmodel.perception.reader import BoxReadings, Readings
 from worldmodel.types import VOCABULARY, EgoMotion
 
 CAMERA = canonical_camera(64, 128, height_m=1.4)
@@ -48,7 +50,14 @@ class Knowing:
             {name: np.asarray(info[name], float) for name in ("off_road", "collision")},
             tags,
             np.zeros((count, 2)),
+            self.boxes(near(info["gap_m"]), scale),
         )
+
+    def boxes(self, gap_m, scale):
+        true = np.asarray(self.drive.info["boxes"], float)
+        known, distance_m = np.isfinite(true[..., 0]), true[..., 4]
+        edges = true[..., :4] + (1.2 if self.wrong else 0)
+        return BoxReadings(edges, np.where(known, 0.9, np.nan), distance_m, np.where(known, 0.1, np.nan), gap_m, scale)
 
 
 def test_a_reader_that_knows_scores_perfectly(drives):
@@ -60,6 +69,31 @@ def test_a_reader_that_knows_scores_perfectly(drives):
     assert all(score["accuracy"]["value"] == 1 for score in scores["tags"].values())
     assert scores["tags"]["weather"]["trivial"] == pytest.approx(1 / 3)
     assert scores["tags"]["road_kind"]["trivial"] == 1
+    assert scores["boxes"]["all"]["count"] > 50
+    for name, score in scores["boxes"].items():
+        if score["count"]:
+            assert score["precision"]["value"] == pytest.approx(1), name
+            assert score["trivial"] < 0.9
+    parts = [scores["boxes"][name]["count"] for name in ("nearer than 20 m", "20 to 45 m", "beyond 45 m")]
+    assert sum(parts) == scores["boxes"]["all"]["count"]
+
+
+def test_boxes_off_their_place_are_wrong_where_they_are_small(drives):
+    boxes = scores_of([sample(Knowing(drive, wrong=0.01), drive) for drive in drives])["boxes"]
+    assert boxes["lower than 6 px"]["precision"]["value"] < 0.3
+    assert boxes["16 px and more"]["precision"]["value"] > 0.8
+
+
+def test_a_reader_without_boxes_has_no_score_of_them(drives):
+    class Blind(Knowing):
+        def boxes(self, gap_m, scale):
+            return None
+
+    scores = scores_of([sample(Blind(drive), drive) for drive in drives])
+    assert scores["boxes"] == {}
+    assert scores["numbers"]["gap inside 40 m, boxes alone"]["error"]["value"] is None
+    both = table({"blind": scores})
+    assert "boxes, all" not in both
 
 
 def test_errors_have_their_units_and_scales_are_checked(drives):
@@ -72,7 +106,7 @@ def test_errors_have_their_units_and_scales_are_checked(drives):
     for reader, drive in zip(lying, drives):
         found = sample(reader, drive)
         truth, read, scale = found.numbers["speed"]
-        samples.append(type(found)(found.numbers | {"speed": (truth, read, scale / 5)}, found.flags, found.tags))
+        samples.append(dataclasses.replace(found, numbers=found.numbers | {"speed": (truth, read, scale / 5)}))
     assert scores_of(samples)["numbers"]["speed"]["calibration"] > 0.25
 
 
@@ -88,5 +122,14 @@ def test_changes_reach_the_reader(drives):
 def test_a_table_names_what_was_read(drives):
     scores = scores_of([sample(Knowing(drive), drive) for drive in drives])
     text = table({"one": scores, "other": scores})
-    for words in ("speed, m/s", "gap inside 40 m", "off road, AUROC", "weather, right", "one", "other", "trivial"):
+    for words in (
+        "speed, m/s",
+        "gap inside 40 m",
+        "boxes, all",
+        "off road, AUROC",
+        "weather, right",
+        "one",
+        "other",
+        "trivial",
+    ):
         assert words in text
