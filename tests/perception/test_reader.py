@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,16 @@ def test_every_reading_has_a_row_a_frame_and_a_scale(reader, frames):
         assert np.allclose(likely.sum(axis=1), 1)
         assert (likely[:, 0] == 0).all()
     assert np.isnan(found.numbers["closing_speed_mps"][0])
+
+
+def test_tags_over_time_are_those_of_most_of_it(reader, frames):
+    found = reader.read(frames, np.arange(9) * 0.1, CAMERA)
+    assert (found.tag_codes("weather", frames=1) == found.tag_codes("weather")).all()
+    sure = np.tile([0, 0.9, 0.1, 0, 0], (9, 1))
+    sure[[2, 6]] = [0, 0.2, 0.8, 0, 0]
+    steady = dataclasses.replace(found, tags={"weather": sure})
+    assert (steady.tag_codes("weather") == 1).sum() == 7
+    assert (steady.tag_codes("weather", frames=5) == 1).all()
 
 
 def test_a_frame_is_read_from_itself_and_the_one_before(reader, frames):

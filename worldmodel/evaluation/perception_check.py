@@ -50,13 +50,15 @@ _FLAGS = ("off_road", "collision")
 #: Boxes are asked for by their distance, and by their height in a picture of 128 rows.
 _DISTANCES_M = {"nearer than 20 m": (0.0, 20.0), "20 to 45 m": (20.0, 45.0), "beyond 45 m": (45.0, np.inf)}
 _HEIGHTS_PX = {"lower than 6 px": (0.0, 6.0), "6 to 16 px": (6.0, 16.0), "16 px and more": (16.0, np.inf)}
+#: Tags are asked for by frame, and by the frames of so long.
+_STEADY_S = 5.0
 #: Overlap from which a found box is a true one.
 _OVERLAP = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One drive as it was read: truth, reading and claimed scale of each number; flags and tags; boxes.
+    """One drive as it was read: truth, reading and claimed scale of each number; flags; tags, by frame and over time.
 
     Attributes:
         true_boxes: ``(T, K, 5)`` left, top, right, bottom in pixels and distance in metres, NaN after the last.
@@ -66,7 +68,7 @@ class Sample:
 
     numbers: dict[str, tuple[FloatArray, FloatArray, FloatArray]]
     flags: dict[str, tuple[FloatArray, FloatArray]]
-    tags: dict[str, tuple[FloatArray, FloatArray]]
+    tags: dict[str, tuple[FloatArray, FloatArray, FloatArray]]
     true_boxes: FloatArray
     boxes: FloatArray | None
     height_px: int
@@ -104,8 +106,10 @@ def _numbers(drive: Drive, readings: Readings) -> dict[str, tuple[FloatArray, Fl
     read_gap = np.nan_to_num(readings.numbers["gap_m"], nan=0.0)
     closing = np.where(np.isfinite(gap), truth["closing_speed_mps"], np.nan)
     motion, scale = drive.motion, readings.motion_scale
-    boxes, nothing = readings.boxes, np.full_like(gap, np.nan)
-    of_boxes = (np.nan_to_num(boxes.gap_m), boxes.gap_scale) if boxes is not None else (nothing, nothing)
+    boxes = readings.boxes
+    box_gap = box_scale = np.full(len(gap), np.nan)
+    if boxes is not None:
+        box_gap, box_scale = np.nan_to_num(boxes.gap_m, nan=0.0), boxes.gap_scale
     return {
         "speed": (motion.speed_mps, readings.motion.speed_mps, scale.speed_mps),
         "yaw rate": (motion.yaw_rate_radps, readings.motion.yaw_rate_radps, scale.yaw_rate_radps),
@@ -113,7 +117,7 @@ def _numbers(drive: Drive, readings: Readings) -> dict[str, tuple[FloatArray, Fl
         "heading": _of(truth, readings, "heading_error_rad"),
         "curvature": _of(truth, readings, "curvature_ahead_1pm"),
         _GAP: (gap, read_gap, readings.scales["gap_m"]),
-        _BOX_GAP: (gap, *of_boxes),
+        _BOX_GAP: (gap, box_gap, box_scale),
         _CLOSING: (closing, readings.numbers["closing_speed_mps"], readings.scales["closing_speed_mps"]),
     }
 
@@ -126,10 +130,14 @@ def _flags(drive: Drive, readings: Readings) -> dict[str, tuple[FloatArray, Floa
     return {name: (np.asarray(drive.info[name], dtype=np.float64), readings.flags[name]) for name in _FLAGS}
 
 
-def _tags(drive: Drive, readings: Readings) -> dict[str, tuple[FloatArray, FloatArray]]:
-    return {
-        name: (drive.tags.channel(name).astype(np.float64), readings.tag_codes(name).astype(np.float64))
+def _tags(drive: Drive, readings: Readings) -> dict[str, tuple[FloatArray, FloatArray, FloatArray]]:
+    frames = max(1, round(_STEADY_S / float(np.median(np.diff(drive.t_s)))))
+    columns = {
+        name: (drive.tags.channel(name), readings.tag_codes(name), readings.tag_codes(name, frames=frames))
         for name in TAGS
+    }
+    return {
+        name: (t.astype(np.float64), r.astype(np.float64), s.astype(np.float64)) for name, (t, r, s) in columns.items()
     }
 
 
@@ -138,7 +146,8 @@ def scores_of(samples: Sequence[Sample]) -> dict[str, Any]:
 
     Returns:
         ``numbers`` (by name: ``unit``, ``error`` with its interval over drives, ``trivial``, ``calibration``),
-        ``flags`` (``auroc``, ``share`` of yes), ``tags`` (``accuracy`` with its interval, ``trivial``) and ``boxes``
+        ``flags`` (``auroc``, ``share`` of yes), ``tags`` (``accuracy`` with its interval, the same ``steady`` over the
+        last 5 s, ``trivial``) and ``boxes``
         (by which are asked for: ``precision`` (average, at an overlap of half) with its interval, ``trivial`` and
         ``count``).
     """
@@ -160,11 +169,14 @@ def scores_of(samples: Sequence[Sample]) -> dict[str, Any]:
         scores["flags"][name] = {"auroc": area_under_roc(read, truth), "share": float(truth.mean())}
     for name in TAGS:
         pairs = [s.tags[name] for s in samples]
-        truth = np.concatenate([t for t, _ in pairs])
-        right = np.array([(t == r).mean() for t, r in pairs])
+        truth = np.concatenate([t for t, *_ in pairs])
+        right, steady = (np.array([(p[0] == p[i]).mean() for p in pairs]) for i in (1, 2))
         commonest = max(np.mean(truth == code) for code in np.unique(truth))
-        accuracy = dataclasses.asdict(bootstrap_interval(right))
-        scores["tags"][name] = {"accuracy": accuracy, "trivial": float(commonest)}
+        scores["tags"][name] = {
+            "accuracy": dataclasses.asdict(bootstrap_interval(right)),
+            "steady": dataclasses.asdict(bootstrap_interval(steady)),
+            "trivial": float(commonest),
+        }
     scores["boxes"] = _box_scores(samples)
     return plain(scores)
 
@@ -259,6 +271,8 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
     for name, score in first["tags"].items():
         cells = [_interval(c["tags"][name]["accuracy"], ".1%") for c in columns.values()]
         row(f"{name.replace('_', ' ')}, right", cells, _number(score["trivial"], ".1%"))
+        cells = [_interval(c["tags"][name]["steady"], ".1%") for c in columns.values()]
+        row(f"  by the last {_STEADY_S:.0f} s", cells, "")
     return "\n".join(lines)
 
 

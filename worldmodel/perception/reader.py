@@ -90,9 +90,15 @@ class Readings:
     features: FloatArray
     boxes: BoxReadings | None = None
 
-    def tag_codes(self, name: str) -> NDArray[np.int64]:
-        """The likeliest code ``(T,)`` of a tag channel."""
-        return self.tags[name].argmax(axis=1)
+    def tag_codes(self, name: str, *, frames: int = 1) -> NDArray[np.int64]:
+        """The likeliest code ``(T,)`` of a tag channel, by the mean log-probability of the last ``frames`` frames.
+
+        One picture says little of how dense traffic is; a few seconds say more.
+        """
+        log_p = np.log(np.maximum(self.tags[name], 1e-9))
+        total = np.concatenate([np.zeros((1, log_p.shape[1])), np.cumsum(log_p, axis=0)])
+        now = np.arange(1, len(log_p) + 1)
+        return (total[now] - total[np.maximum(now - frames, 0)]).argmax(axis=1)
 
 
 def save_perceiver(network: Perceiver, directory: str | Path, training: Mapping[str, Any]) -> Path:
