@@ -22,6 +22,7 @@ from worldmodel.perception.matching import two_hot
 from worldmodel.perception.network import FLAGS, GAP_LIMIT_M, MOTION, NUMBERS, TAGS, Perceiver, Percept
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.resident import ResidentWindows
 from worldmodel.training.stages import Stage, as_tensors
 from worldmodel.types import VOCABULARY
 
@@ -56,7 +57,7 @@ class Clips(NamedTuple):
 class ClipsWithTruth:
     """Batch k of clips as a pure function of (seed, k)."""
 
-    def __init__(self, windows: ClipWindows) -> None:
+    def __init__(self, windows: ClipWindows | ResidentWindows) -> None:
         self._windows = windows
         self._tables: dict[int, NDArray[np.float32]] = {}
 
