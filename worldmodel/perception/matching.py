@@ -77,7 +77,8 @@ class Matching(nn.Module):
         # Pooled and spread again: as good as a running mean here, and twenty times faster.
         slow = F.interpolate(F.avg_pool2d(seen, _SLOW_PX), scale_factor=float(_SLOW_PX), mode="bilinear")
         fine = seen - slow
-        return fine * ((fine * fine).sum(dim=1, keepdim=True) + 1e-6).rsqrt()
+        # In plain order, which is what places are sampled from fastest.
+        return (fine * ((fine * fine).sum(dim=1, keepdim=True) + 1e-6).rsqrt()).contiguous()
 
     def forward(self, before_BCHW: Tensor, after_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the turn ``(B, 65)`` and of the chord ``(B, 70)`` between ``features`` of two frames."""
@@ -120,7 +121,8 @@ class Matching(nn.Module):
         flat = there.reshape(batch, shape_KRU[0] * shape_KRU[1], shape_KRU[2], 2)
         second = F.grid_sample(after_BCHW, flat, align_corners=False)
         second = second.reshape(batch, channels, *shape_KRU)
-        alike = torch.einsum("bcru,bckru->bkru", first, second) * inside
+        # Not an einsum: as products of tiny matrices this takes forty times as long on a CPU.
+        alike = (first[:, :, None] * second).sum(dim=1) * inside
         groups = [F.adaptive_avg_pool2d(x, _GROUPS).flatten(2).transpose(1, 2) for x in (alike, inside)]
         return groups[0] / groups[1].clamp(min=0.05), groups[1]
 

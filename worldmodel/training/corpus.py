@@ -33,7 +33,7 @@ _TRUTH = "truth_"
 
 
 class Made(NamedTuple):
-    """One stretch, made: whose drive and place, its frames, and columns ``(T,)`` of what else is true of them."""
+    """One stretch, made: whose drive and place, its frames, and columns ``(T, ...)`` of what else is true of them."""
 
     drive_id: str
     place_id: str

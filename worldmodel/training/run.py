@@ -29,7 +29,7 @@ from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.live import Live
-from worldmodel.training.perceiving import LENGTH, ClipsWithTruth, PerceptionStage, calibrate, new_perceiver
+from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
@@ -238,10 +238,12 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
             raise ValueError(f"init={config.init}: its shape is {found.config}, configured is {config.perception}")
         network.load_state_dict(found.state_dict())
     stage = PerceptionStage(config, network)
-    windows = _windows(config, train, LENGTH, config.perception_stage.batch)
+    length = clip_length(config.perception)
+    windows = _windows(config, train, length, config.perception_stage.batch)
     fit(config, stage, ClipsWithTruth(windows), config.perception_stage, [])
+    network.to(device_of(config))
+    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=length, batch_size=24, seed=config.seed)))
     network.cpu()
-    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=LENGTH, batch_size=24, seed=config.seed)))
     about = {
         "data": config.data.source,
         "first_seed": config.data.first_seed,

@@ -58,6 +58,8 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     data, size = config.data, config.frame_size
     names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
+    # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
+    key += ("boxes",) if config.trains == "perception" else ()
     make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
     return corpus_folder(data.cache, *key), names, make
 
@@ -87,4 +89,6 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
-    return Made(name, name, shrink(drive.clip(), scale), drive.columns)
+    boxes = drive.boxes.copy()
+    boxes[..., :4] /= scale
+    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes})
