@@ -242,6 +242,7 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
     windows = _windows(config, train, length, config.perception_stage.batch)
     fit(config, stage, ClipsWithTruth(windows), config.perception_stage, [])
     network.to(device_of(config))
+    held_out = held_out or _all(train)[-1:]
     calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=length, batch_size=24, seed=config.seed)))
     network.cpu()
     about = {
