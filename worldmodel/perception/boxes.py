@@ -51,10 +51,10 @@ class BoxHead(nn.Module):
             self.out.bias[LOG_DISTANCE] = self.out.bias[LOG_GAP] = 3.0  # pyright: ignore[reportOptionalSubscript]
 
     def forward(self, x_BCHW: Tensor, places_2P: Tensor) -> Tensor:
-        """Maps ``(B, L, H, W)`` float32 of features, whose places are given from -1 to 1, right and down."""
+        """Maps ``(B, L, H, W)`` of features, whose places are given from -1 to 1, right and down."""
         batch, _, rows, columns = x_BCHW.shape
-        places = places_2P.to(x_BCHW.dtype).unflatten(1, (rows, columns)).expand(batch, -1, -1, -1)
-        maps = list(self.out(self.layers(torch.cat([x_BCHW, places], dim=1))).float().unbind(1))
+        places = places_2P.unflatten(1, (rows, columns)).expand(batch, -1, -1, -1)
+        maps = list(self.out(self.layers(torch.cat([x_BCHW, places], dim=1))).unbind(1))
         for limits, chosen in (
             (_LOG_SIZE, (LOG_WIDTH, LOG_HEIGHT)), (_LOG_M, (LOG_DISTANCE, LOG_GAP)), (_LOG_SCALE, (LOG_SCALE,))
         ):  # fmt: skip

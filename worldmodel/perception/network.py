@@ -199,23 +199,26 @@ class Perceiver(nn.Module):
         coarse = self.coarse(self.to_coarse(middle))
         lifted = F.interpolate(self.up[0](coarse), scale_factor=2.0) + self.up[1](middle)
         detail = self.pointing(F.interpolate(lifted, scale_factor=2.0) + fine)
-        # Where each map points, and what is there.
-        weight_BMP = self.maps(detail).float().flatten(2).softmax(dim=-1)
-        there_BFP = torch.cat([self.pointed(detail).float().flatten(2), self.places.expand(len(detail), -1, -1)], 1)
-        kept = [self.squeeze(coarse).float().flatten(1), torch.einsum("bmp,bfp->bmf", weight_BMP, there_BFP).flatten(1)]
-        if config.row_maps:
-            kept.append(_along_rows(self.row_maps(detail)[:, :, self._road :].float()))
-        if config.near:
-            road = F.avg_pool2d(self.near(middle)[:, :, -self._near :], (1, 2))
-            kept.append(road.float().flatten(1))
-        if config.statistics:
-            kept += [_statistics(first, _BANDS), _statistics(fine, _BANDS), _statistics(coarse, 1)]
-        boxes, found = detail[:, :0].float(), []
-        if config.boxes:
-            boxes = self.boxes(detail, self.places)
-            found = [summary(boxes, self.places)]
-        features = self.frame(torch.cat([*kept, *found], dim=1))
-        return Look(self.matching.features(x_BCHW), torch.cat([features.float(), *found], dim=1), boxes)
+        matched = self.matching.features(x_BCHW)
+        # What is a place, a distance or a number is too fine for bf16.
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            first, fine, middle, coarse, detail = (x.float() for x in (first, fine, middle, coarse, detail))
+            # Where each map points, and what is there.
+            weight_BMP = self.maps(detail).flatten(2).softmax(dim=-1)
+            there_BFP = torch.cat([self.pointed(detail).flatten(2), self.places.expand(len(detail), -1, -1)], 1)
+            kept = [self.squeeze(coarse).flatten(1), torch.einsum("bmp,bfp->bmf", weight_BMP, there_BFP).flatten(1)]
+            if config.row_maps:
+                kept.append(_along_rows(self.row_maps(detail[:, :, self._road :])))
+            if config.near:
+                kept.append(F.avg_pool2d(self.near(middle[:, :, -self._near :]), (1, 2)).flatten(1))
+            if config.statistics:
+                kept += [_statistics(first, _BANDS), _statistics(fine, _BANDS), _statistics(coarse, 1)]
+            boxes, found = detail[:, :0], []
+            if config.boxes:
+                boxes = self.boxes(detail, self.places)
+                found = [summary(boxes, self.places)]
+            features = self.frame(torch.cat([*kept, *found], dim=1))
+            return Look(matched, torch.cat([features, *found], dim=1), boxes)
 
     def forward(self, before: Look, after: Look, earlier_BNF: Tensor | None = None) -> Percept:
         """What the later of two frames that were ``look``-ed at shows, and the motion in between.
@@ -225,12 +228,16 @@ class Perceiver(nn.Module):
             earlier_BNF: features of the ``context - 2`` frames before those, the latest first; without them nothing is
                 taken to have changed.
         """
+        with torch.autocast(after.features.device.type, enabled=False):
+            return self._read(before, after, earlier_BNF)
+
+    def _read(self, before: Look, after: Look, earlier_BNF: Tensor | None) -> Percept:
         turn_BK, chord_BK = self.matching(before.matched, after.matched)
         logits = {"chord_heights": chord_BK, "turn_rad": turn_BK}
         candidates = {"chord_heights": self.matching.chords_K, "turn_rad": self.matching.turns_K}
         mean, scale = {}, {}
         for name in MOTION:
-            mean[name], spread = expected(logits[name].float(), candidates[name])
+            mean[name], spread = expected(logits[name], candidates[name])
             scale[name] = spread / 2**0.5
         moved = torch.stack(
             [mean["chord_heights"], scale["chord_heights"], 20 * mean["turn_rad"], 20 * scale["turn_rad"]], 1
@@ -243,16 +250,16 @@ class Perceiver(nn.Module):
             at = self.config.hidden + SUMMARY_LOG_GAP
             # By how many metres the gap has shrunk.
             compared.append((-after.features[:, at, None].exp() * change_BNF[..., at]).clamp(-20, 20))
-        features = self.pair(torch.cat(compared, dim=1)).float()
-        middle, log_scale = self.numbers(features).float().chunk(2, dim=1)
+        features = self.pair(torch.cat(compared, dim=1))
+        middle, log_scale = self.numbers(features).chunk(2, dim=1)
         for i, (name, unit) in enumerate(NUMBERS.items()):
             mean[name], scale[name] = middle[:, i] * unit, log_scale[:, i].clamp(-6, 4).exp() * unit
         if self.config.boxes:
             mean["log_gap"] = mean["log_gap"] + after.features[:, self.config.hidden + SUMMARY_LOG_GAP]
         factors = dict(zip((*NUMBERS, *MOTION), self.calibration))
         scale = {name: value * factors[name] for name, value in scale.items()}
-        logits |= dict(zip(FLAGS, self.flags(features).float().unbind(1)))
-        logits |= {name: head(features).float() for name, head in self.tags.items()}
+        logits |= dict(zip(FLAGS, self.flags(features).unbind(1)))
+        logits |= {name: head(features) for name, head in self.tags.items()}
         return Percept(mean, scale, logits, features, after.boxes)
 
 
@@ -261,6 +268,7 @@ def _along_rows(logits_BMRU: Tensor) -> Tensor:
 
     As lanes are found by Qin et al. (arXiv 2004.11757).
     """
+    logits_BMRU = logits_BMRU.contiguous()
     across = torch.linspace(-1, 1, logits_BMRU.shape[-1], device=logits_BMRU.device)
     place = (logits_BMRU.softmax(dim=-1) * across).sum(dim=-1)
     return torch.cat([place, logits_BMRU.logsumexp(dim=-1) - math.log(len(across))], dim=1).flatten(1)
@@ -268,6 +276,7 @@ def _along_rows(logits_BMRU: Tensor) -> Tensor:
 
 def _statistics(x_BCHW: Tensor, bands: int) -> Tensor:
     """Mean and standard deviation of each channel in bands of rows, ``(B, 2 C bands)``."""
-    x = x_BCHW.float().unflatten(2, (bands, -1))
-    variance, mean = torch.var_mean(x, dim=(3, 4), correction=0)
-    return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1).flatten(1)
+    x = x_BCHW.unflatten(2, (bands, -1))
+    # Not torch.var_mean, which takes several times as long on a CPU.
+    mean, square = x.mean(dim=(3, 4)), (x * x).mean(dim=(3, 4))
+    return torch.cat([mean, ((square - mean * mean).clamp(min=0) + 1e-6).sqrt()], dim=1).flatten(1)

@@ -112,8 +112,9 @@ def box_losses(maps_BLRC: Tensor, target: BoxTarget) -> dict[str, Tensor]:
     miss = -((1 - target.centre) ** _NEARBY) * found**_FOCUS * F.logsigmoid(-logit) * (1 - is_centre)
     centre = ((hit + miss) * target.known[:, None, None]).sum() / boxes
     taught = target.weight.sum().clamp(min=1)
-    place = (maps_BLRC[:, [RIGHT, DOWN]] - target.boxes[:, :2]).abs() / target.size.clamp(min=0.5)
-    size = (maps_BLRC[:, [LOG_WIDTH, LOG_HEIGHT]] - target.boxes[:, 2:4]).abs()
+    # Slices, because a list of indices would have to be carried to the device and waited for.
+    place = (maps_BLRC[:, RIGHT : DOWN + 1] - target.boxes[:, :2]).abs() / target.size.clamp(min=0.5)
+    size = (maps_BLRC[:, LOG_WIDTH : LOG_HEIGHT + 1] - target.boxes[:, 2:4]).abs()
     box = ((place + size).sum(dim=1) * target.weight).sum() / taught
     scale = maps_BLRC[:, LOG_SCALE].exp()
     error = (maps_BLRC[:, LOG_DISTANCE] - target.boxes[:, 4]).abs()
