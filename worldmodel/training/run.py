@@ -163,8 +163,9 @@ def latents_of(tokenizer: Tokenizer, stretch: MemoryEpisode, device: str) -> tor
     for start in range(0, stretch.length, many):
         rows = slice(start, start + many)
         frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
-        parts.append(tokenizer.encode(to_network(frames)))
-        moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            parts.append(tokenizer.encode(to_network(frames)).float())
+            moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
     after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
     before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
     return torch.stack([torch.cat(parts), before_BND], dim=1).half()
