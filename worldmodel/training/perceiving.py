@@ -37,6 +37,7 @@ from worldmodel.reference.boxes import MOST
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.training.boxes import BoxTarget, box_losses, box_target
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.resident import ResidentWindows
 from worldmodel.training.stages import Stage, as_tensors
 from worldmodel.types import VOCABULARY
 
@@ -78,7 +79,7 @@ def clip_length(config: PerceptionConfig) -> int:
 class ClipsWithTruth:
     """Batch k of clips as a pure function of (seed, k)."""
 
-    def __init__(self, windows: ClipWindows) -> None:
+    def __init__(self, windows: ClipWindows | ResidentWindows) -> None:
         self._windows = windows
         self._tables: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
@@ -277,6 +278,7 @@ def calibrate(network: Perceiver, clips: ClipsWithTruth, *, batches: int = 40) -
     ratios: dict[str, list[Tensor]] = {name: [] for name in CALIBRATED}
     for k in range(batches):
         batch: Any = as_tensors(clips(k))
+        batch = type(batch)(*(x.to(network.calibration.device) for x in batch))
         row = network.config.context - 1
         x_BTCHW = to_network(batch.frames[:, : row + 1])
         looks = Look(*(part.unflatten(0, x_BTCHW.shape[:2]) for part in network.look(x_BTCHW.flatten(0, 1))))
