@@ -285,11 +285,11 @@ def calibrate(network: Perceiver, clips: ClipsWithTruth, *, batches: int = 40) -
         percept, target = read_row(network, looks, row), target_of(batch, row)
         for name, truth in (target.numbers | target.motion).items():
             ratio = (truth - percept.mean[name]).abs() / percept.scale[name]
-            ratios[name].append(ratio[torch.isfinite(ratio)])
+            ratios[name].append(ratio[torch.isfinite(ratio)].cpu())
         if network.config.boxes:
             boxes = _box_target(network, target)
             ratio = (percept.boxes[:, LOG_DISTANCE] - boxes.boxes[:, 4]).abs() / percept.boxes[:, LOG_SCALE].exp()
-            ratios["distance"].append(ratio[boxes.centre > 1 - 1e-6])
+            ratios["distance"].append(ratio[boxes.centre > 1 - 1e-6].cpu())
     for i, found in enumerate(ratios.values()):
         everything = torch.cat([torch.zeros(0), *found])
         if len(everything):
