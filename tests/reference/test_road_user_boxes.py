@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.reference.boxes import COLUMNS, FAR_M
+from worldmodel.reference.boxes import COLUMNS, FAR_M, road_user_boxes
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import draw_options
+from worldmodel.reference.scene import Shot
+from worldmodel.reference.vehicles import KINDS, SIZES_M, Seen
+from worldmodel.reference.view import View
 from worldmodel.training.config import DataConfig, TrainConfig
 from worldmodel.training.corpus import Made, read_stretch, write_stretch
 
@@ -113,3 +118,50 @@ def test_drives_rendered_for_training_have_boxes_in_pixels_of_their_frames():
     )
     assert np.isfinite(once).any()
     np.testing.assert_allclose(once, shrunk, atol=0.01)
+
+
+VIEW = View(canonical_camera(128, 256, height_m=1.4))
+
+
+def boxes_of(*users, **options):
+    rows = road_user_boxes(VIEW, Shot(np.zeros(3), 0.0, seen=list(users)), **options)
+    return rows[np.isfinite(rows[:, 0])]
+
+
+def user(number, x_m, y_m=0.0, kind="sedan", heading_rad=0.0):
+    return Seen(number, kind, 0, x_m, y_m, heading_rad)
+
+
+def test_whom_nearer_users_hide_has_no_box():
+    assert boxes_of(user(1, 15.0, kind="truck"), user(2, 40.0))[:, 5].tolist() == [1]
+    assert boxes_of(user(1, 15.0, y_m=4.0, kind="truck"), user(2, 40.0))[:, 5].tolist() == [1, 2]
+    assert boxes_of(user(2, 40.0))[:, 5].tolist() == [2]
+
+
+def test_whoever_is_behind_far_small_or_lost_in_the_haze_has_no_box():
+    assert not len(boxes_of(user(1, -10.0)))
+    assert not len(boxes_of(user(1, 95.0)))
+    assert len(boxes_of(user(1, 80.0)))
+    assert not len(boxes_of(user(1, 80.0, kind="pedestrian"), haze_m=25.0))
+    assert not len(boxes_of(user(1, 80.0), haze_m=25.0))
+    assert len(boxes_of(user(1, 60.0), haze_m=25.0))
+    assert not len(boxes_of())
+
+
+@given(st.floats(-3, 60), st.floats(-15, 15), st.floats(-3.2, 3.2), st.sampled_from(sorted(SIZES_M)))
+def test_a_box_is_around_its_body_and_the_distance_to_its_nearest_end(x_m, y_m, heading_rad, kind):
+    rows = boxes_of(user(7, x_m, y_m, kind, heading_rad), ahead=7)
+    assert len(rows) <= 1
+    length, width, _ = SIZES_M[kind]
+    for left, top, right, bottom, distance_m, *rest in rows:
+        assert 0 <= left < right <= 256
+        assert 0 <= top < bottom <= 128
+        assert rest == [7, KINDS.index(kind), 1]
+        assert distance_m >= 0.24
+        # Lamps and bumpers stand out a little.
+        assert x_m - 0.5 * np.hypot(length, width) - 0.1 <= max(distance_m, x_m - 10)
+        assert distance_m <= x_m + 0.5 * length + 0.1
+        middle = np.array([128 - 200.1 * y_m / x_m, 128 * 0.42 + 200.1 * 0.6 / x_m]) if x_m > 8 else None
+        if middle is not None and 5 < middle[0] < 251 and middle[1] < 123:
+            assert left <= middle[0] <= right
+            assert top <= middle[1] <= bottom
