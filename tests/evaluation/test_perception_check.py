@@ -8,8 +8,9 @@ import pytest
 from worldmodel.evaluation.control import any_drive
 from worldmodel.evaluation.perception_check import moderate_changes, sample, scores_of, table
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.perception.gaps import BoxReadings
 from worldmodel.perception.network import TAGS
-from worldmodel.perception.reader import BoxReadings, Readings
+from worldmodel.perception.reader import Readings
 from worldmodel.types import VOCABULARY, EgoMotion
 
 CAMERA = canonical_camera(64, 128, height_m=1.4)

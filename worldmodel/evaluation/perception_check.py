@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from worldmodel.metrics.boxes import Detections, average_precision, detections, joined, match
 from worldmodel.metrics.calibration import area_under_roc, expected_calibration_error
 from worldmodel.metrics.intervals import bootstrap_interval
+from worldmodel.perception.gaps import BoxReadings
 from worldmodel.perception.network import TAGS
-from worldmodel.perception.reader import BoxReadings, Reader, Readings
+from worldmodel.perception.reader import Reader, Readings
 from worldmodel.simulation.keeping import plain
 from worldmodel.types import Drive, FloatArray, FrameArray
 

@@ -97,14 +97,12 @@ class Found(NamedTuple):
         edges: ``(B, K, 4)`` left, top, right, bottom in pixels; pixel i is from i to i + 1.
         score: ``(B, K)`` from 0 to 1.
         distance_m: ``(B, K)`` of the nearest point; log_scale: of the error of its logarithm (Laplace).
-        ahead: ``(B, K)`` share of the ego's way that points there.
     """
 
     edges: Tensor
     score: Tensor
     distance_m: Tensor
     log_scale: Tensor
-    ahead: Tensor
 
 
 def find_boxes(maps_BLHW: Tensor, *, most: int = 16, least_score: float = 0.1) -> Found:
@@ -113,10 +111,7 @@ def find_boxes(maps_BLHW: Tensor, *, most: int = 16, least_score: float = 0.1) -
     centre = maps_BLHW[:, CENTRE].sigmoid()
     highest = F.max_pool2d(centre[:, None], 3, stride=1, padding=1)[:, 0]
     score, cell = torch.where(centre >= highest, centre, 0).flatten(1).topk(min(most, rows * columns), dim=1)
-    way = maps_BLHW[:, AHEAD].flatten(1).softmax(dim=1).unflatten(1, (rows, columns))
-    around = F.avg_pool2d(way[:, None], 3, stride=1, padding=1, divisor_override=1)
-    every = torch.cat([maps_BLHW, around], dim=1).flatten(2)
-    there = every.gather(2, cell[:, None].expand(-1, every.shape[1], -1))
+    there = maps_BLHW.flatten(2).gather(2, cell[:, None].expand(-1, maps_BLHW.shape[1], -1))
     x = cell % columns + 0.5 + there[:, RIGHT]
     y = torch.div(cell, columns, rounding_mode="floor") + 0.5 + there[:, DOWN]
     wide, high = there[:, LOG_WIDTH].exp() / 2, there[:, LOG_HEIGHT].exp() / 2
@@ -133,7 +128,7 @@ def find_boxes(maps_BLHW: Tensor, *, most: int = 16, least_score: float = 0.1) -
 
     edges = torch.stack([chosen(edges[..., i]) for i in range(4)], dim=-1)
     distance_m, log_scale = there[:, LOG_DISTANCE].exp(), there[:, LOG_SCALE].exp()
-    return Found(edges, chosen(score), chosen(distance_m), chosen(log_scale), chosen(there[:, -1].clamp(max=1)))
+    return Found(edges, chosen(score), chosen(distance_m), chosen(log_scale))
 
 
 def _surest(edges_BK4: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from worldmodel.nn.component import BUNDLED_DIR, config_from, load_component, save_component
 from worldmodel.perception.boxes import Found, find_boxes
+from worldmodel.perception.gaps import BoxReadings, Way, best_gap, read_boxes
 from worldmodel.perception.network import (
     CALIBRATED,
     FLAGS,
@@ -33,34 +34,7 @@ from worldmodel.perception.network import (
 from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray
 
 FILE = "perception.safetensors"
-#: The ego's front bumper is this far before its camera, in the cars that the reader has learned from.
-NOSE_M = 1.9
-#: Gaps are at least this, as bumpers that touch have no logarithm.
-_LEAST_GAP_M = 0.5
-#: The ego's way points to a box where at least this share of it does, and the box is at least so sure.
-_POINTED, _SURE = 0.3, 0.2
 _BATCH = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class BoxReadings:
-    """Other road users in T frames, at most K each, the surest first, NaN after the last.
-
-    Attributes:
-        edges_px: ``(T, K, 4)`` left, top, right, bottom in pixels of the frames; pixel i is from i to i + 1.
-        score: ``(T, K)`` from 0 to 1; half is a good place to draw a line.
-        distance_m: ``(T, K)`` from the camera to the nearest point, along its axis.
-        distance_scale: ``(T, K)`` of its error, relative (Laplace).
-        gap_m: ``(T,)`` to the box that the ego's way points to, bumper to bumper; NaN where it points to none.
-        gap_scale: ``(T,)`` of its error, relative.
-    """
-
-    edges_px: FloatArray
-    score: FloatArray
-    distance_m: FloatArray
-    distance_scale: FloatArray
-    gap_m: FloatArray
-    gap_scale: FloatArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +51,8 @@ class Readings:
         features: ``(T, F)`` for comparing frames.
         boxes: of other road users, or ``None`` where the weights find none.
 
-    Where there are boxes, ``gap_m`` is the best of two: what the network says of the gap, and the distance of the box
-    that the ego's way points to, less ``NOSE_M``; each counts by the inverse square of its scale.
+    Where there are boxes, ``gap_m`` is the best of two: what the network says of the gap, and that to the nearest box
+    in the ego's way (``gaps.best_gap``).
     """
 
     motion: EgoMotion
@@ -163,7 +137,7 @@ class Reader:
             raise ValueError(f"t_s: expected the times of {count} frames, at least one, got shape {np.shape(t_s)}")
         if count > 1 and not (np.diff(t_s) > 0).all():
             raise ValueError(f"t_s: expected increasing times, got a step of {float(np.diff(t_s).min())}")
-        percepts, last, past = [], None, torch.zeros(0)
+        percepts, found, last, past = [], [], None, torch.zeros(0)
         for start in range(0, count, _BATCH):
             stack = np.stack([np.asarray(frames[i]) for i in range(start, min(start + _BATCH, count))])
             if stack.shape[1:] != size or stack.dtype != np.uint8:
@@ -177,45 +151,27 @@ class Reader:
             rows = torch.arange(start, start + len(stack))
             back = [past[(rows - n).clamp(min=0)] for n in range(2, self.network.config.context)]
             earlier = torch.stack(back, dim=1) if back else None
-            percepts.append(self.network(before, look, earlier))
+            percept = self.network(before, look, earlier)
+            if self.network.config.boxes:
+                found.append(find_boxes(percept.boxes))
+            # The maps of a long drive are not to be kept.
+            percepts.append(dataclasses.replace(percept, boxes=percept.boxes[:, :0]))
             last = [part[-1:] for part in look]
         readings = _readings(percepts, t_s, camera)
-        if not self.network.config.boxes:
-            return readings
-        found = find_boxes(torch.cat([percept.boxes for percept in percepts]))
+        return self._with_boxes(readings, found, camera) if found else readings
+
+    def _with_boxes(self, readings: Readings, found: list[Found], camera: Camera) -> Readings:
         config, factor = self.network.config, float(self.network.calibration[CALIBRATED.index("distance")])
-        boxes = _boxes(found, factor, (camera.width_px / config.width_px, camera.height_px / config.height_px))
-        return _best_gap(readings, boxes)
-
-
-def _boxes(found: Found, factor: float, size: tuple[float, float]) -> BoxReadings:
-    """Boxes in pixels ``size`` times (right, down) those of the network, their scales multiplied by ``factor``."""
-    edges, score, distance_m, scale, ahead = (part.double().numpy() for part in found)
-    pointed = np.where(score >= _SURE, np.nan_to_num(ahead), 0)
-    best = pointed.argmax(axis=1)[:, None]
-    there_m, there_scale, share = (
-        np.take_along_axis(part, best, axis=1)[:, 0] for part in (distance_m, scale * factor, pointed)
-    )
-    gap_m = np.where(share >= _POINTED, np.maximum(there_m - NOSE_M, _LEAST_GAP_M), np.nan)
-    return BoxReadings(
-        edges * np.tile(size, 2), score, distance_m, scale * factor, gap_m, there_scale * there_m / gap_m
-    )
-
-
-def _best_gap(readings: Readings, boxes: BoxReadings) -> Readings:
-    """The readings with their boxes, and the gap made of both."""
-    gap_m, scale = readings.numbers["gap_m"], readings.scales["gap_m"]
-    ours, theirs = scale**-2, np.nan_to_num(boxes.gap_scale**-2)
-    share = theirs / (ours + theirs)
-    both_m = np.exp((1 - share) * np.log(gap_m) + share * np.log(np.where(share > 0, boxes.gap_m, 1.0)))
-    # Both readings are of the same picture and err alike: being two makes them no surer.
-    both_scale = (1 - share) * scale + share * np.nan_to_num(boxes.gap_scale)
-    return dataclasses.replace(
-        readings,
-        numbers={**readings.numbers, "gap_m": both_m},
-        scales={**readings.scales, "gap_m": both_scale},
-        boxes=boxes,
-    )
+        edges, score, distance_m, scale = (torch.cat(parts).double().numpy() for parts in zip(*found))
+        larger = np.tile([camera.width_px / config.width_px, camera.height_px / config.height_px], 2)
+        numbers, scales = readings.numbers, readings.scales
+        names = ("heading_error_rad", "curvature_ahead_1pm")
+        way = Way(*(numbers[name] for name in names), *(scales[name] for name in names))
+        boxes = read_boxes(edges * larger, score, distance_m, scale * factor, way, camera)
+        gap_m, gap_scale = best_gap(numbers["gap_m"], scales["gap_m"], boxes)
+        return dataclasses.replace(
+            readings, numbers={**numbers, "gap_m": gap_m}, scales={**scales, "gap_m": gap_scale}, boxes=boxes
+        )
 
 
 def _readings(percepts: list[Percept], t_s: FloatArray, camera: Camera) -> Readings:
