@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from worldmodel.evaluation.obedience import score_of
 from worldmodel.evaluation.pairs import SIDES, Pair
 from worldmodel.metrics.intervals import known_mean
-from worldmodel.metrics.tracks import Events, LinkConfig, events_of, link
+from worldmodel.metrics.tracks import EventConfig, Events, LinkConfig, Track, at_border, events_of, link
 from worldmodel.types import FloatArray
 
 #: What is shown beside the score, by its name in the report.
@@ -28,7 +28,7 @@ PARTS = (
     "pop_ins", "vanishings", "flicker", "track_s", "users", "passed", "passing", "ahead_share", "gap_m",
     "gap_change_mps",
 )  # fmt: skip
-_LINK = LinkConfig()
+_LINK, _EVENTS = LinkConfig(), EventConfig()
 Measures = dict[str, float]
 
 
@@ -36,9 +36,9 @@ def objects_score(pairs: Sequence[Pair]) -> dict[str, Any]:
     """The score and its parts, each with its floor and controls; without boxes no value, and why.
 
     Rates ``pop_ins``, ``vanishings`` (in a minute of a user in sight), ``passed``, ``passing`` (in a minute of the
-    drive); ``flicker`` the share of sure boxes that belong to no track; ``track_s`` the mean length of a track;
-    ``users`` in sight at a time; ``ahead_share`` of the frames with somebody ahead; ``gap_m`` to him, and by how much
-    it changes in a second.
+    drive); ``flicker`` the share of sure boxes that belong to no track, where nobody comes and goes; ``track_s`` the
+    mean length of a track; ``users`` in sight at a time; ``ahead_share`` of the frames with somebody ahead; ``gap_m``
+    to him, and by how much it changes in a second (the median, as it jumps where another comes to be ahead).
     """
     if not pairs or any(not pair.boxes for pair in pairs):
         return score_of(np.array([]), np.array([]), {}) | {"why": "the judge that read these drives finds no boxes"}
@@ -73,16 +73,18 @@ def measures(pair: Pair, boxes: FloatArray, gap_m: FloatArray) -> Measures:
     """What the boxes ``(T, K, 6)`` and gaps ``(T,)`` of one side of a drive tell; NaN where they tell nothing."""
     edges, score, distance_m = boxes[..., :4], boxes[..., 4], boxes[..., 5]
     tracks = link(edges, score, distance_m, pair.t_s, pair.size_px[0], _LINK)
-    events = events_of(tracks, pair.t_s, pair.size_px)
-    sure = int((np.nan_to_num(score) >= _LINK.begin_score).sum())
-    held = sum(int(_sure_of(track.frames, track.boxes, edges, score)) for track in tracks)
-    return _rates(events, sure, sure - held, pair.t_s) | _gaps(gap_m, pair.t_s)
+    events = events_of(tracks, pair.t_s, pair.size_px, _EVENTS)
+    sure = np.nan_to_num(score) >= _LINK.begin_score
+    loose = sure & ~_in_tracks(tracks, edges) & ~at_border(edges, pair.size_px) & (distance_m < _EVENTS.far_m)
+    return _rates(events, int(sure.sum()), int(loose.sum()), pair.t_s) | _gaps(gap_m, pair.t_s)
 
 
-def _sure_of(frames: NDArray[np.int64], boxes: FloatArray, edges: FloatArray, score: FloatArray) -> int:
-    """How many of a track's boxes are sure ones."""
-    same = (edges[frames] == boxes[:, None]).all(axis=-1)
-    return int((same & (np.nan_to_num(score[frames]) >= _LINK.begin_score)).any(axis=1).sum())
+def _in_tracks(tracks: Sequence[Track], edges: FloatArray) -> NDArray[np.bool_]:
+    """``(T, K)`` which boxes belong to a track."""
+    held = np.zeros(edges.shape[:2], dtype=bool)
+    for track in tracks:
+        held[track.frames] |= (edges[track.frames] == track.boxes[:, None]).all(axis=-1)
+    return held
 
 
 def _rates(events: Events, sure: int, loose: int, t_s: FloatArray) -> Measures:
@@ -107,10 +109,11 @@ def _rates(events: Events, sure: int, loose: int, t_s: FloatArray) -> Measures:
 def _gaps(gap_m: FloatArray, t_s: FloatArray) -> Measures:
     with np.errstate(invalid="ignore"):
         change = np.abs(np.diff(gap_m)) / np.diff(t_s)
+    known = change[np.isfinite(change)]
     return {
         "ahead_share": float(np.isfinite(gap_m).mean()),
         "gap_m": _mean(gap_m),
-        "gap_change_mps": _mean(change),
+        "gap_change_mps": float(np.median(known)) if len(known) else np.nan,
     }
 
 

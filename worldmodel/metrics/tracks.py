@@ -32,9 +32,9 @@ class LinkConfig:
     """
 
     begin_score: float = 0.5
-    go_on_score: float = 0.25
-    least_overlap: float = 0.2
-    grown_px: float = 2.0
+    go_on_score: float = 0.15
+    least_overlap: float = 0.1
+    grown_px: float = 3.0
     patience_s: float = 0.5
     least_frames: int = 3
 
@@ -201,7 +201,7 @@ def events_of(
             if not settled:
                 continue
             box, distance_m = track.boxes[at], float(track.distance_m[at])
-            if _at_border(box, size_px, config.border_px):
+            if at_border(box, size_px, config):
                 counts[near] += distance_m <= config.passing_m
             elif distance_m < config.far_m and not _is_hidden(track, at, tracks, size_px[0], config.hidden_px):
                 counts[none] += 1
@@ -213,10 +213,11 @@ def events_of(
     )
 
 
-def _at_border(box: FloatArray, size_px: tuple[int, int], border_px: float) -> bool:
+def at_border(boxes: FloatArray, size_px: tuple[int, int], config: EventConfig = EventConfig()) -> NDArray[np.bool_]:
+    """Whether boxes ``(..., 4)`` are so near to the left, right or lower edge that one comes and goes there."""
     height, width = size_px
-    edge = border_px * height / 128
-    return bool(box[0] <= edge or box[2] >= width - edge or box[3] >= height - edge)
+    edge = config.border_px * height / 128
+    return (boxes[..., 0] <= edge) | (boxes[..., 2] >= width - edge) | (boxes[..., 3] >= height - edge)
 
 
 def _is_hidden(track: Track, at: int, tracks: Sequence[Track], height_px: int, hidden_px: float) -> bool:
