@@ -55,11 +55,10 @@ class Attention(nn.Module):
 class SpaceAttention(Attention):
     """Full attention among the tokens of each frame."""
 
-    def forward(self, x_BTND: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t n d"]:
+    def forward(self, x_PND: Float[Tensor, "p n d"]) -> Float[Tensor, "p n d"]:
         """Every token sees every token of its own frame."""
-        q, k, v = (y.flatten(0, 1).transpose(1, 2) for y in self.project(x_BTND))
-        y_PHNK = self.attend(q, k, v)
-        return self.out(y_PHNK.transpose(1, 2).flatten(-2).view_as(x_BTND))
+        q, k, v = (y.transpose(1, 2) for y in self.project(x_PND))
+        return self.out(self.attend(q, k, v).transpose(1, 2).flatten(-2))
 
 
 class TimeAttention(Attention):

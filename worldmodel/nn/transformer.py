@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,19 +71,23 @@ class Block(nn.Module):
         self.feed_forward_norm = RMSNorm(config.width)
         self.feed_forward = FeedForward(config.width, config.feed_forward)
 
+    def within(self, x_PND: Float[Tensor, "p n d"]) -> Float[Tensor, "p n d"]:
+        """All that happens within frames, whatever their order in time: the part worth compiling."""
+        if not self.over_time:
+            x_PND = x_PND + self.attention(self.attention_norm(x_PND))
+        return x_PND + self.feed_forward(self.feed_forward_norm(x_PND))
+
     def forward(self, x_BTND: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t n d"]:
         """A whole clip."""
-        x_BTND = x_BTND + self.attention(self.attention_norm(x_BTND))
-        return x_BTND + self.feed_forward(self.feed_forward_norm(x_BTND))
+        if self.over_time:
+            x_BTND = x_BTND + self.attention(self.attention_norm(x_BTND))
+        return self.within(x_BTND.flatten(0, 1)).view_as(x_BTND)
 
     def step(self, x_BND: Float[Tensor, "b n d"], ring: Ring, layer: int) -> Float[Tensor, "b n d"]:
         """One frame through the ring's temporal layer ``layer``; space blocks do not touch the ring."""
-        h_BND = self.attention_norm(x_BND)
         if isinstance(self.attention, TimeAttention):
-            x_BND = x_BND + self.attention.step(h_BND, ring, layer)
-        else:
-            x_BND = x_BND + self.attention(h_BND[:, None])[:, 0]
-        return x_BND + self.feed_forward(self.feed_forward_norm(x_BND))
+            x_BND = x_BND + self.attention.step(self.attention_norm(x_BND), ring, layer)
+        return self.within(x_BND)
 
 
 class Transformer(nn.Module):
@@ -133,6 +138,19 @@ class Transformer(nn.Module):
             x_BND = block.step(x_BND, ring, layer)
             layer += block.over_time
         return self.norm(x_BND)
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """Compile what happens within frames, in every block of a network, for each shape it meets.
+
+    Blocks share their compiled code, so this takes seconds where compiling the whole network takes minutes. What cannot
+    be compiled runs as it is.
+    """
+    torch._dynamo.config.recompile_limit = 64
+    torch._dynamo.config.suppress_errors = True
+    for block in module.modules():
+        if isinstance(block, Block):
+            block.within = torch.compile(block.within, dynamic=False)
 
 
 def matmul_flops_per_token(module: nn.Module) -> int:

@@ -127,7 +127,7 @@ class TrainConfig:
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        compile: use ``torch.compile``.
+        compile: the dynamics' blocks, with ``torch.compile``.
         threads: of torch on a CPU; 0 leaves torch's choice.
         logger: ``csv`` or ``wandb`` (offline unless WANDB_MODE says otherwise).
         progress: show a progress bar.

@@ -23,6 +23,7 @@ from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
 from worldmodel.model import Training, WorldModel, load_tokenizer, save_tokenizer
 from worldmodel.nn.component import content_hash
+from worldmodel.nn.transformer import compile_blocks
 from worldmodel.perception.network import Perceiver
 from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.tokenizer.moving import move_latents
@@ -203,6 +204,8 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
 
     lives = _windows(config, latents, min(config.clips.own_length, longest), 1) if config.clips.own_rows else None
     stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
+    if config.compile:
+        compile_blocks(network)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
     return network
@@ -304,8 +307,6 @@ def fit(
         benchmark=device_of(config) == "cuda",
         use_distributed_sampler=False,
     )
-    if config.compile:
-        stage.network.compile()
     # weights_only=False: a run reads back its own resume file, never anybody else's.
     resume = str(last) if last.is_file() else None
     trainer.fit(stage, loader(stage, make, settings.steps), ckpt_path=resume, weights_only=False)
