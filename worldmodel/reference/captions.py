@@ -5,7 +5,7 @@ each word of the vocabulary is: "unknown" where it is silent, and for "no rain" 
 that is not rain. It is a pure function of a seed and its kind:
 
     trained        what readers of sentences are trained on
-    wordings       wordings of ``phrases.HELD_OUT`` in trained sentences
+    wordings       wordings of ``held_out.HELD_OUT`` in trained sentences
     sentences      trained wordings in sentences that are never trained on
     compositions   trained wordings and sentences, of tags that are never trained on together
 
@@ -20,8 +20,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from worldmodel.reference.held_out import HELD_OUT, HELD_OUT_ASIDES
 from worldmodel.reference.options import SHARES
-from worldmodel.reference.phrases import ASIDES, HELD_OUT, PAIRED, TRAINED, Wording
+from worldmodel.reference.phrases import ASIDES, PAIRED, TRAINED, Wording
 from worldmodel.types import VOCABULARY
 
 Kind = Literal["trained", "wordings", "sentences", "compositions"]
@@ -70,17 +71,19 @@ _HELD_OUT_SENTENCES = (
 #: Words of no meaning of their own: those of sentences, and what people put between others.
 GLUE = frozenset(
     " ".join(
-        (*_GENERIC_ROADS, *_VERBS, *_PREFIXES, *_SUFFIXES, *_SEPARATORS, *_COMMANDS, *_NOT_NOUNS, *_NOT_PHRASES)
-        + (*_NOT_ADJECTIVES, *_HELD_OUT_NOT_NOUNS, *(w for words in _LABELS.values() for w in words))
-        + tuple(re.sub(r"{\w+}", "", text) for text in _HELD_OUT_SENTENCES)
-        + (
-            "a an the this that these those it its i we us our you he they and or but so of in on at by to from with for "
-            "as into onto over under through along down up out off near past around between behind while during is are "
-            "was be been being has have had do does did can could would should will may might must there here where "
-            "when which who what how all any some very quite rather really just only also too more most than like look "
-            "looks seen see seems picture film clip recording camera front world simulator rest begin begins start starts "
-            "become becomes get gets turn turns come comes go goes going goes keep keeps stay stays drives driven again "
-            "still soon later slowly suddenly gradually little bit lot other another same new whole",
+        (
+            *(*_GENERIC_ROADS, *_VERBS, *_PREFIXES, *_SUFFIXES, *_SEPARATORS, *_COMMANDS),
+            *(*_NOT_NOUNS, *_NOT_PHRASES, *_NOT_ADJECTIVES, *_HELD_OUT_NOT_NOUNS),
+            *(word for words in _LABELS.values() for word in words),
+            *(re.sub(r"{\w+}", "", text) for text in _HELD_OUT_SENTENCES),
+            "a an the this that these those it its i we us our you he they and or but so of in on at by to from"
+            " with for as into onto over under through along down up out off near past around between behind while"
+            " during is are was be been being has have had do does did can could would should will may might must"
+            " there here where when which who what how all any some very quite rather really just only also too"
+            " more most than like look looks seen see seems picture film clip recording camera front world"
+            " simulator rest begin begins start starts become becomes get gets turn turns come comes go goes going"
+            " keep keeps stay stays drives driven again still soon later slowly suddenly gradually little bit lot"
+            " other another same new whole",
         )
     )
     .replace("{}", " ")
@@ -136,7 +139,7 @@ def caption(seed: int, kind: Kind = "trained") -> Caption:
     text = _sentence(rng, pieces, table, held_out=kind == "sentences") if pieces else ""
     extras = [paired] if paired else []
     if rng.random() < 0.3 or not (text or extras):
-        extras.append(rng.choice(ASIDES["trained" if kind == "trained" else "held_out"]))
+        extras.append(rng.choice(ASIDES if kind == "trained" else HELD_OUT_ASIDES))
     for extra in extras:
         parts = [text, extra] if rng.random() < 0.7 else [extra, text]
         text = rng.choice((", ", ". ", " and ", "; ")).join(filter(None, parts))
