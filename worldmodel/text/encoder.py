@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from worldmodel.nn.component import BUNDLED_DIR, config_from, load_component, save_component
 from worldmodel.nn.shapes import Float, Int
 from worldmodel.nn.transformer import Transformer, TransformerConfig
+from worldmodel.reference.captions import Caption
 from worldmodel.text.words import GRAMS, Lexicon, grams
 from worldmodel.types import VOCABULARY, FloatArray
 
@@ -116,6 +117,15 @@ class TextEncoder(nn.Module):
 def channel_mask() -> Tensor:
     """``(C, K)`` true where a channel has a word."""
     return torch.arange(ROOM) < torch.tensor([len(values) for values in VOCABULARY.values()])[:, None]
+
+
+def said_of(captions: Sequence[Caption]) -> Float[Tensor, "b c k"]:
+    """What captions say, padded with zeros."""
+    said = torch.zeros(len(captions), len(VOCABULARY), ROOM)
+    for b, each in enumerate(captions):
+        for c, shares in enumerate(each.said.values()):
+            said[b, c, : len(shares)] = torch.tensor(shares)
+    return said
 
 
 def save_encoder(network: TextEncoder, directory: str | Path, training: Mapping[str, Any]) -> Path:

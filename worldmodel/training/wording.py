@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from worldmodel.reference.captions import GLUE, Caption, Kind, caption, meanings
-from worldmodel.text.encoder import ROOM, TextConfig, TextEncoder
+from worldmodel.text.encoder import TextConfig, TextEncoder, said_of
 from worldmodel.text.words import UNKNOWN, Lexicon
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.stages import Stage
@@ -42,15 +41,6 @@ def new_encoder(config: TextConfig, seed: int) -> TextEncoder:
     """An untrained network that knows the words of captions."""
     torch.manual_seed(seed)
     return TextEncoder(config, lexicon())
-
-
-def said_of(captions: list[Caption]) -> Tensor:
-    """``(B, C, K)`` what captions say, padded with zeros."""
-    said = np.zeros((len(captions), len(VOCABULARY), ROOM), dtype=np.float32)
-    for b, each in enumerate(captions):
-        for c, shares in enumerate(each.said.values()):
-            said[b, c, : len(shares)] = shares
-    return torch.from_numpy(said)
 
 
 class SentenceBatches:
