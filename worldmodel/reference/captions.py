@@ -22,7 +22,7 @@ from typing import Literal
 
 from worldmodel.reference.held_out import HELD_OUT, HELD_OUT_ASIDES
 from worldmodel.reference.options import SHARES
-from worldmodel.reference.phrases import ASIDES, PAIRED, TRAINED, Wording
+from worldmodel.reference.phrases import ASIDES, LOOKALIKES, PAIRED, TRAINED, Wording
 from worldmodel.types import VOCABULARY
 
 Kind = Literal["trained", "wordings", "sentences", "compositions"]
@@ -54,7 +54,19 @@ _COMMANDS = (
     "make it {}", "let there be {}", "add {}", "change it to {}", "turn it into {}", "now {}", "i would like {}",
     "then comes {}", "switch to {}", "replace it with {}", "set it to {}",
 )  # fmt: skip
-_NOT_NOUNS = ("no {}", "without {}", "without any {}", "not {}", "no {} at all", "no more {}")
+_OTHER_THINGS = (
+    "truck", "lorry", "van", "bus", "car", "tram", "house", "sign", "crossing", "bridge", "hill", "tree", "barn",
+    "bend", "curve", "lane", "bicycle", "motorbike", "petrol station", "shop", "tunnel", "train", "dog", "church", "fence",
+)  # fmt: skip
+_OTHER_QUALITIES = (
+    "red", "blue", "green", "white", "black", "old", "big", "small", "new", "long", "fast", "parked", "tall", "narrow",
+    "", "",
+)  # fmt: skip
+_OTHER_PLACES = ("ahead", "at the side", "in the next lane", "behind us", "in the distance", "on the left", "", "")
+_NOT_NOUNS = (
+    "no {}", "without {}", "without any {}", "not {}", "no {} at all", "no more {}", "neither {}", "nor {}",
+    "not even {}", "free of {}", "don't show {}",
+)  # fmt: skip
 _NOT_PHRASES = ("not {}", "but not {}", "never {}", "and not {}")
 _NOT_ADJECTIVES = ("it is not {}", "it isn't {}", "not {}", "the road is not {}")
 _HELD_OUT_NOT_NOUNS = ("there is no {}", "there isn't any {}", "and no {} either", "absolutely no {}")
@@ -74,7 +86,6 @@ GLUE = frozenset(
         (
             *(*_GENERIC_ROADS, *_VERBS, *_PREFIXES, *_SUFFIXES, *_SEPARATORS, *_COMMANDS),
             *(*_NOT_NOUNS, *_NOT_PHRASES, *_NOT_ADJECTIVES, *_HELD_OUT_NOT_NOUNS),
-            *(word for words in _LABELS.values() for word in words),
             *(re.sub(r"{\w+}", "", text) for text in _HELD_OUT_SENTENCES),
             "a an the this that these those it its i we us our you he they and or but so of in on at by to from"
             " with for as into onto over under through along down up out off near past around between behind while"
@@ -83,7 +94,7 @@ GLUE = frozenset(
             " more most than like look looks seen see seems picture film clip recording camera front world"
             " simulator rest begin begins start starts become becomes get gets turn turns come comes go goes going"
             " keep keeps stay stays drives driven again still soon later slowly suddenly gradually little bit lot"
-            " other another same new whole",
+            " other another same new whole it's there's isn't don't doesn't we're i'm i'd that's let's",
         )
     )
     .replace("{}", " ")
@@ -91,6 +102,10 @@ GLUE = frozenset(
     .translate({ord(c): " " for c in ",.;:/+?-"})
     .split()
 )
+
+#: Words of mere talk: glue that does not negate, and a word that nobody knows here.
+_NEGATIONS = {"not", "no", "without", "never", "nor", "neither", "any", "more", "isn't", "don't"}
+_TALK = (*sorted(GLUE - _NEGATIONS), *("blah",) * 40)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +153,8 @@ def caption(seed: int, kind: Kind = "trained") -> Caption:
         paired = f"it is {paired}" if place == "adjectives" else paired
     text = _sentence(rng, pieces, table, held_out=kind == "sentences") if pieces else ""
     extras = [paired] if paired else []
-    if rng.random() < 0.3 or not (text or extras):
-        extras.append(rng.choice(ASIDES if kind == "trained" else HELD_OUT_ASIDES))
+    if rng.random() < 0.35 or not (text or extras):
+        extras.append(_aside(rng, kind))
     for extra in extras:
         parts = [text, extra] if rng.random() < 0.7 else [extra, text]
         text = rng.choice((", ", ". ", " and ", "; ")).join(filter(None, parts))
@@ -152,11 +167,36 @@ def meanings() -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     entries = [(c, text) for c, tags in TRAINED.items() for wording in tags.values() for text in wording.all()]
     entries += [(channel, text) for text, _, tags in PAIRED for channel in tags]
+    entries += [(channel, text) for channel, texts in _LABELS.items() for text in texts]
     for channel, text in entries:
         for word in re.findall(r"[a-z']+", text.replace("-", " ")):
             if word not in GLUE:
                 found.setdefault(word, set()).add(channel)
     return {word: frozenset(channels) for word, channels in sorted(found.items())}
+
+
+def others() -> frozenset[str]:
+    """Words that say nothing of any tag, and are no misspelt words of those that do."""
+    known = meanings().keys() | GLUE
+    asides = " ".join((*ASIDES, *_OTHER_THINGS, *_OTHER_QUALITIES)).split()
+    plain = {word for word in asides if not {word.removesuffix("s"), word.removesuffix("ies") + "y"} & known}
+    return LOOKALIKES.union(plain) - known
+
+
+def _aside(rng: random.Random, kind: Kind) -> str:
+    """Something no tag can say."""
+    if kind != "trained":
+        return rng.choice(HELD_OUT_ASIDES)
+    draw = rng.random()
+    if draw < 0.4:
+        return rng.choice(ASIDES)
+    if draw < 0.55:  # mere talk
+        return " ".join(rng.choice(_TALK) for _ in range(rng.randint(1, 4)))
+    while True:
+        parts = (rng.choice(("a", "the", "some", "no")), rng.choice(_OTHER_QUALITIES), rng.choice(_OTHER_THINGS))
+        text = " ".join(filter(None, (*parts, rng.choice(_OTHER_PLACES))))
+        if not any(held.removeprefix("a ") in text for held in HELD_OUT_ASIDES):
+            return text
 
 
 def _draw_pieces(rng: random.Random, kind: Kind) -> list[_Piece]:

@@ -11,7 +11,7 @@ from worldmodel.reference.phrases import Table, wording
 HELD_OUT: Table = {
     "weather": {
         "clear": wording(
-            adjectives="clear-skied",
+            adjectives="fairly dry",
             nouns="fair weather|dry conditions|clear conditions",
             phrases="in fair weather|on dry roads|in bright weather",
             clauses="the weather is fine|skies are clear|the road stays dry",
@@ -26,7 +26,7 @@ HELD_OUT: Table = {
             endings="rain ends|the downpour stops",
         ),
         "fog": wording(
-            adjectives="fogbound|fog-covered",
+            adjectives="fogged-in|fog-covered",
             nouns="heavy fog|dense mist|foggy weather|low visibility",
             phrases="in a haze|in heavy mist|in misty weather|through thick mist",
             clauses="the road is foggy|it is misty|thick fog covers everything",
@@ -34,7 +34,7 @@ HELD_OUT: Table = {
             endings="the mist lifts|the haze disappears",
         ),
         "snow": wording(
-            adjectives="snowing|snow-swept",
+            adjectives="snowing|snow-filled",
             nouns="thick snow|a snowy road|wintry conditions|snow showers",
             phrases="on a snowy road|during a blizzard|through falling snow",
             clauses="heavy snow is falling|the road is snowy|snowflakes are falling|snow lies on the road",
@@ -44,30 +44,30 @@ HELD_OUT: Table = {
     },
     "time_of_day": {
         "day": wording(
-            adjectives="day-lit",
-            nouns="full daylight|the middle of the day|a bright day|day time",
-            phrases="at mid-day|in full daylight|on a bright day",
+            adjectives="bright daytime",
+            nouns="bright daylight|the middle of the day|a bright day|day time",
+            phrases="at midday hours|in bright daylight|on a bright day",
             clauses="it is broad daylight|it is midday",
             changes="it becomes daytime|morning comes",
         ),
         "dusk": wording(
-            adjectives="evening-lit|sunrise",
+            adjectives="evening-time|setting-sun",
             nouns="the setting sun|evening twilight|the evening",
             phrases="at nightfall|in the evening light|under a setting sun",
             clauses="the evening is falling|the sun is about to set|dusk is falling",
             changes="twilight falls|the sun begins to set|evening falls",
         ),
         "night": wording(
-            adjectives="darkened|midnight",
-            nouns="complete darkness|a night drive|the night",
+            adjectives="very dark|night-dark",
+            nouns="pitch darkness|a night drive|the night",
             phrases="through the night|in the dark of night|in pitch darkness",
-            clauses="the road is dark|night has fallen|it is late at night",
-            changes="it grows dark|it becomes dark|night sets in",
+            clauses="the road is dark|night is falling|it is late at night",
+            changes="it goes dark|it becomes dark|night sets in",
         ),
     },
     "road_kind": {
         "motorway": wording(
-            nouns="motor way|express highway|four-lane motorway|three-lane freeway",
+            nouns="many-lane motorway|multi-lane freeway|broad motorway|broad highway",
             phrases="down the motorway|along an interstate|on a dual carriageway",
             clauses="we drive on a highway|the road is an interstate",
         ),
@@ -77,7 +77,7 @@ HELD_OUT: Table = {
             clauses="we are on a rural road|fields line the road",
         ),
         "town": wording(
-            nouns="downtown street|urban street|street in the city|town centre street",
+            nouns="downtown street|urban street|street in the city|street in a village",
             phrases="in a town|along an urban road|in the suburbs|on a street in town",
             clauses="we are in the city|this is a town street",
         ),
@@ -85,8 +85,8 @@ HELD_OUT: Table = {
     "traffic": {
         "none": wording(
             adjectives="car-free|emptied",
-            nouns="nobody else on the road|no vehicles|not a single car|no other traffic",
-            phrases="without a single car|with no one around|on an empty road",
+            nouns="nobody else on the road|no vehicles|not any car|no other traffic",
+            phrases="without any car|with no one around|on an empty road",
             clauses="there is nobody else|there are no cars|we are all alone",
             changes="the road becomes empty|all traffic vanishes",
         ),

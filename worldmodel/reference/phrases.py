@@ -60,7 +60,7 @@ TRAINED: Table = {
             ),
         ),
         "rain": wording(
-            adjectives="rainy|wet|rain-soaked|drizzly|soaked|stormy",
+            adjectives="pouring|rainy|wet|rain-soaked|drizzly|soaked|stormy",
             nouns="rain|heavy rain|drizzle|a downpour|a wet road|rainfall|showers|wet weather|a rainstorm|light rain",
             phrases=(
                 "in the rain|in heavy rain|in a downpour|in wet weather|through a shower|during a rainstorm|"
@@ -110,7 +110,7 @@ TRAINED: Table = {
     "time_of_day": {
         "day": wording(
             adjectives="daytime|daylight|midday",
-            nouns="day|daytime|daylight|midday|noon|an afternoon|a morning|broad daylight",
+            nouns="the middle of the afternoon|day|daytime|daylight|midday|noon|an afternoon|a morning|broad daylight",
             phrases=(
                 "by day|in daylight|during the day|at noon|at midday|in the afternoon|in the morning|in broad daylight"
             ),
@@ -121,9 +121,10 @@ TRAINED: Table = {
         ),
         "dusk": wording(
             adjectives="twilight|evening|dusky|sunset",
-            nouns="dusk|twilight|sunset|dawn|sunrise|evening light|nightfall|a low sun",
+            nouns="sundown|half-light|dusk|twilight|sunset|dawn|sunrise|evening light|nightfall|a low sun",
             phrases=(
-                "at dusk|at sunset|at twilight|in the evening|at dawn|at sunrise|in the twilight|under a low sun|"
+                "at sundown|at dusk|at sunset|at twilight|in the evening|at dawn|at sunrise|in the twilight|"
+                "under a low sun|"
                 "towards evening"
             ),
             clauses=(
@@ -133,7 +134,7 @@ TRAINED: Table = {
             changes="dusk falls|the sun goes down|it gets darker|evening comes|the light fades|it becomes dusk",
         ),
         "night": wording(
-            adjectives="dark|night-time|nocturnal|unlit|late-night",
+            adjectives="nighttime|pitch-black|dark|night-time|nocturnal|unlit|late-night",
             nouns="night|darkness|night-time|the dark|midnight|a dark night|headlights only",
             phrases="at night|by night|in the dark|after dark|in darkness|at midnight|late at night|during the night",
             clauses=(
@@ -168,11 +169,13 @@ TRAINED: Table = {
         ),
         "town": wording(
             nouns=(
-                "town street|city street|street|town road|urban road|residential street|street in town|city road|"
+                "village street|inner-city street|city centre street|town street|city street|street|town road|"
+                "urban road|residential street|street in town|city road|"
                 "suburban street"
             ),
             phrases=(
-                "in town|in the city|through town|through a city|along a town street|down a city street|"
+                "in the city centre|through a village|in a village|in town|in the city|through town|through a city|"
+                "along a town street|down a city street|"
                 "in a suburb|downtown"
             ),
             clauses=(
@@ -185,7 +188,8 @@ TRAINED: Table = {
         "none": wording(
             adjectives="empty|deserted|lonely|traffic-free|abandoned",
             nouns=(
-                "no traffic|no other cars|an empty road|no cars|no other vehicles|nobody else|no one else|zero traffic"
+                "not one car|no traffic at all|no traffic|no other cars|an empty road|no cars|no other vehicles|"
+                "nobody else|no one else|zero traffic"
             ),
             phrases=(
                 "without traffic|with no other cars|without other cars|with nobody around|all alone|without any traffic"
@@ -198,7 +202,8 @@ TRAINED: Table = {
         "light": wording(
             adjectives="quiet|calm",
             nouns=(
-                "light traffic|little traffic|a few cars|some traffic|sparse traffic|moderate traffic|some cars|"
+                "hardly any traffic|only a few cars|light traffic|little traffic|a few cars|some traffic|"
+                "sparse traffic|moderate traffic|some cars|"
                 "few cars"
             ),
             phrases=(
@@ -215,11 +220,13 @@ TRAINED: Table = {
         "dense": wording(
             adjectives="busy|crowded|congested|packed|jammed",
             nouns=(
-                "heavy traffic|dense traffic|a traffic jam|rush hour|many cars|lots of traffic|congestion|"
+                "bumper to bumper traffic|stop-and-go traffic|crowds of cars|heavy traffic|dense traffic|"
+                "a traffic jam|rush hour|many cars|lots of traffic|congestion|"
                 "lots of cars|much traffic"
             ),
             phrases=(
-                "in heavy traffic|in dense traffic|with heavy traffic|at rush hour|in a traffic jam|with many cars|"
+                "bumper to bumper|in stop-and-go traffic|in heavy traffic|in dense traffic|with heavy traffic|"
+                "at rush hour|in a traffic jam|with many cars|"
                 "among many vehicles"
             ),
             clauses=(
@@ -294,6 +301,7 @@ TRAINED: Table = {
 #: Said of two tags at once: text, its place in a sentence, and the tags.
 PAIRED: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("sunny", "adjectives", {"weather": "clear", "time_of_day": "day"}),
+    ("sunlit", "adjectives", {"weather": "clear", "time_of_day": "day"}),
     ("sunshine", "nouns", {"weather": "clear", "time_of_day": "day"}),
     ("in the sunshine", "phrases", {"weather": "clear", "time_of_day": "day"}),
     ("under a blue sky", "phrases", {"weather": "clear", "time_of_day": "day"}),
@@ -315,3 +323,16 @@ ASIDES = (
     "a river", "hills", "an old barn", "a truck", "white cars", "speed limit 80", "buildings", "a lorry ahead",
     "clouds", "overcast", "windy", "potholes", "trucks",
 )  # fmt: skip
+
+#: Words with a meaning of their own that are a letter away from a wording's: none of them is a slip of the pen.
+LOOKALIKES = frozenset((
+    "bacon", "baking", "bitter", "blight", "bread", "butter", "cache", "catcher", "clean", "clams", "counter",
+    "county", "cover", "desert", "dining", "dusty", "factory", "failing", "farms", "fiends", "files", "filling",
+    "forest", "forums", "fours", "frog", "heave", "horse", "horses", "house", "ladder", "lakes", "listen", "lists",
+    "loft", "mountain", "musty", "parked", "picked", "packet", "pitcher", "pitches", "plane", "planes", "prison",
+    "quilt", "raid", "rail", "rails", "reins", "ruins", "sail", "shires", "shore", "shrines", "sign", "signs",
+    "skis", "slight", "snore", "spark", "stack", "stairs", "steam", "steel", "stick", "stone", "store", "stores",
+    "story", "strange", "strong", "stretch", "thing", "things", "thick", "track", "tracks", "trail", "train",
+    "trains", "tram", "trick", "tricks", "tower", "towers", "tree", "trees", "three", "vein", "wall", "walls",
+    "white", "while", "whole", "winner", "world",
+))  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from worldmodel.datasets.video import StreamingVideoWriter, VideoWriter
+from worldmodel.datasets.video import StreamingVideoWriter
 from worldmodel.perception.reader import Reader
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
@@ -128,7 +128,8 @@ def run(config: RestyleConfig) -> Path:
                 DriveRecorder(partial, camera=world.camera, dt_s=dt_s, provenance=provenance)
             )
             size = 2 * world.camera.height_px, world.camera.width_px
-            film = stack.enter_context(StreamingVideoWriter(partial / BESIDE, *size, fps=1 / dt_s))
+            film = StreamingVideoWriter(partial / BESIDE, *size, fps=1 / dt_s)
+            stack.enter_context(film)
             given = _moments(footage, first, last, wanted, world)
             height_m = footage.read(first, 1).camera.height_m
             sheet = _draw_all(config, world, given, last - first + 1, recorder, film, height_m)
@@ -146,7 +147,7 @@ def _draw_all(
     given: Iterator[tuple[FrameArray, EgoMotion, EgoMotion, Tags, float]],
     count: int,
     recorder: DriveRecorder,
-    film: VideoWriter,
+    film: StreamingVideoWriter,
     height_m: float,
 ) -> list[FrameArray]:
     """Draw, record and film every frame; returns tiles of some moments, given and drawn."""

@@ -109,9 +109,19 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def shares(self, texts: Sequence[str]) -> FloatArray:
-        """``(B, C, K)`` probability of each word of each channel; beyond a channel's words it is 0."""
+        """``(B, C, K)`` probability of each word of each channel; beyond a channel's words it is 0.
+
+        A channel is "unknown" for certain where no word could be about it: there the network has nothing to go by.
+        """
         logits = self(*self.codes(texts)) / self.temperature_C[:, None]
-        return logits.softmax(dim=-1).double().numpy()
+        shares_BCK = logits.softmax(dim=-1).double().numpy()
+        for b, text in enumerate(texts):
+            known = [word.known_as for word in self.lexicon.split(text) if word.known_as]
+            about = frozenset().union(*map(self.lexicon.channels, known))
+            for c, channel in enumerate(VOCABULARY):
+                if channel not in about:
+                    shares_BCK[b, c] = np.arange(ROOM) == 0
+        return shares_BCK
 
 
 def channel_mask() -> Tensor:
@@ -132,10 +142,12 @@ def save_encoder(network: TextEncoder, directory: str | Path, training: Mapping[
     """Write ``text.safetensors`` with the words the network knows; ``training`` says where it comes from."""
     path = Path(directory) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    meanings = network.lexicon.meanings
     about = {
         "config": dataclasses.asdict(network.config),
-        "meanings": {word: sorted(channels) for word, channels in network.lexicon.meanings.items()},
-        "glue": sorted(network.lexicon.glue),
+        "meanings": {c: " ".join(w for w, found in meanings.items() if c in found) for c in VOCABULARY},
+        "glue": " ".join(sorted(network.lexicon.glue)),
+        "others": " ".join(sorted(network.lexicon.others)),
         "training": dict(training),
     }
     save_component(network, path, about)
@@ -154,7 +166,9 @@ def load_encoder(name_or_path: str | Path = "text") -> TextEncoder:
     if not (folder / FILE).is_file():
         raise ValueError(f"text encoder {str(name_or_path)!r}: no folder with {FILE} and no bundled one of that name")
     tensors, about = load_component(folder / FILE)
-    meanings = {word: frozenset(channels) for word, channels in about["meanings"].items()}
-    network = TextEncoder(config_from(TextConfig, about["config"]), Lexicon(meanings, frozenset(about["glue"])))
+    words = {channel: text.split() for channel, text in about["meanings"].items()}
+    meanings = {w: frozenset(c for c, some in words.items() if w in some) for each in words.values() for w in each}
+    lexicon = Lexicon(dict(sorted(meanings.items())), *(frozenset(about[k].split()) for k in ("glue", "others")))
+    network = TextEncoder(config_from(TextConfig, about["config"]), lexicon)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from worldmodel.nn.component import load_component, save_component
 from worldmodel.nn.shapes import Float
-from worldmodel.reference.captions import GLUE, caption, meanings
+from worldmodel.reference.captions import GLUE, caption, meanings, others
 from worldmodel.text.encoder import ROOM, channel_mask, said_of
 from worldmodel.text.words import Lexicon
 from worldmodel.types import VOCABULARY, FloatArray
@@ -45,7 +45,7 @@ class PretrainedReader:
     def __init__(self, model: Any, tokenizer: Any, head: nn.Linear | None = None) -> None:
         self._model, self._tokenizer = model.eval(), tokenizer
         self.head = head
-        self.lexicon = Lexicon(meanings(), GLUE)
+        self.lexicon = Lexicon(meanings(), GLUE, others())
 
     @torch.no_grad()
     def features(self, texts: Sequence[str]) -> Float[Tensor, "b f"]:

@@ -40,10 +40,13 @@ class Lexicon:
     Args:
         meanings: words that say tags, and the channels they say them of.
         glue: words that say nothing by themselves.
+        others: words that are not known, and are neither forms nor slips of those that are.
     """
 
-    def __init__(self, meanings: Mapping[str, frozenset[str]], glue: frozenset[str]) -> None:
-        self.meanings, self.glue = dict(meanings), glue
+    def __init__(
+        self, meanings: Mapping[str, frozenset[str]], glue: frozenset[str], others: frozenset[str] = frozenset()
+    ) -> None:
+        self.meanings, self.glue, self.others = dict(meanings), glue, others
         self._stems = {stem(word): word for word in (*sorted(glue), *self.meanings)}
         self._by_initial: dict[str, list[str]] = {}
         for word in (*self.meanings, *sorted(glue - self.meanings.keys())):
@@ -59,7 +62,11 @@ class Lexicon:
 
     def known(self, word: str) -> str | None:
         """What a lower-case word is known as: itself (other forms included), what it is misspelt of, or nothing."""
-        if word in self.meanings or word in self.glue or stem(word) in self._stems:
+        if word in self.meanings or word in self.glue:
+            return word
+        if word in self.others:
+            return None
+        if stem(word) in self._stems:
             return word
         if len(word) < 5 or not word.isalpha():
             return None

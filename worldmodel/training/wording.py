@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from worldmodel.reference.captions import GLUE, Caption, Kind, caption, meanings
+from worldmodel.reference.captions import GLUE, Caption, Kind, caption, meanings, others
 from worldmodel.text.encoder import TextConfig, TextEncoder, said_of
 from worldmodel.text.words import UNKNOWN, Lexicon
 from worldmodel.training.config import TrainConfig
@@ -34,7 +34,7 @@ class Sentences(NamedTuple):
 
 def lexicon() -> Lexicon:
     """The words of captions."""
-    return Lexicon(meanings(), GLUE)
+    return Lexicon(meanings(), GLUE, others())
 
 
 def new_encoder(config: TextConfig, seed: int) -> TextEncoder:
