@@ -56,7 +56,8 @@ _COMMANDS = (
 )  # fmt: skip
 _OTHER_THINGS = (
     "truck", "lorry", "van", "bus", "car", "tram", "house", "sign", "crossing", "bridge", "hill", "tree", "barn",
-    "bend", "curve", "lane", "bicycle", "motorbike", "petrol station", "shop", "tunnel", "train", "dog", "church", "fence",
+    "bend", "curve", "lane", "bicycle", "motorbike", "petrol station", "shop", "tunnel", "train", "dog", "church",
+    "fence",
 )  # fmt: skip
 _OTHER_QUALITIES = (
     "red", "blue", "green", "white", "black", "old", "big", "small", "new", "long", "fast", "parked", "tall", "narrow",
@@ -145,8 +146,9 @@ def caption(seed: int, kind: Kind = "trained") -> Caption:
             break
     said = {channel: _share(channel, pieces) for channel in VOCABULARY}
     paired = ""
-    if kind == "trained" and rng.random() < 0.08:
-        paired, place, tags = rng.choice(PAIRED)
+    chosen = rng.choice(PAIRED) if kind == "trained" and rng.random() < 0.08 else None
+    if chosen and not any(set(tags) <= together | set(chosen[2].values()) for tags in HELD_OUT_TAGS):
+        paired, place, tags = chosen
         pieces = [piece for piece in pieces if piece.channel not in tags]
         said |= {name: _share(name, pieces) for name in VOCABULARY}
         said |= {name: _certain(name, tag) for name, tag in tags.items()}

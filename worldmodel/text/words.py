@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 PADDING, UNKNOWN = 0, 1
 #: n-grams of a word, at most.
 GRAMS = 20
-_SUFFIXES = ("iness", "ness", "ings", "ing", "ily", "ies", "ed", "es", "er", "ly", "s", "y")
+_SUFFIXES = ("iness", "ness", "ing", "ily", "ed", "ly", "y")
 _STOPS = {".": ".", "!": ".", "?": ".", ";": ",", ":": ",", ",": ",", "/": ",", "+": ","}
 
 
@@ -84,7 +84,9 @@ class Lexicon:
 
 
 def stem(word: str) -> str:
-    """A word without its ending: four letters stay, or three of which the last was doubled."""
+    """A word without its endings, the plural's first: four letters stay, or three of which the last was doubled."""
+    if len(word) >= 5:
+        word = word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s") if word[-2] != "s" else word
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
             word = word[: -len(suffix)]
