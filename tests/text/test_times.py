@@ -1,7 +1,7 @@
 """Prompts along a drive: times as people say them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel.text.times import parse_times
@@ -33,6 +33,7 @@ def test_times_are_taken_from_what_is_said(prompt, parts):
     assert [(p.t_s, p.text, p.until_s) for p in parse_times(prompt)] == parts
 
 
+@settings(deadline=None)
 @given(st.integers(0, 600), st.sampled_from(["s", "sec", "seconds"]), st.sampled_from(["at", "from", "after"]))
 def test_any_time_leads_or_follows(seconds, unit, word):
     for prompt in (f"{word} {seconds} {unit} it snows", f"it snows {word} {seconds} {unit}"):

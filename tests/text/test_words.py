@@ -1,7 +1,7 @@
 """Words as they are typed: forms, slips and strangers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel.reference.captions import GLUE, meanings, others
@@ -12,6 +12,7 @@ LEXICON = Lexicon(meanings(), GLUE, others())
 LONG = sorted(word for word in LEXICON.meanings if len(word) >= 7 and word.isalpha())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_can_be_split_and_case_does_not_matter(text):
     words = LEXICON.split(text)
@@ -32,6 +33,7 @@ def test_forms_of_known_words_are_known(typed, like):
         assert LEXICON.channels(typed) == LEXICON.channels(like)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(LONG), st.data())
 def test_a_slip_in_a_long_word_is_mended_to_something_near(word, data):
     at = data.draw(st.integers(1, len(word) - 2))
@@ -49,6 +51,7 @@ def test_strangers_that_look_like_known_words_stay_strangers(stranger):
     assert LEXICON.known(stranger) is None
 
 
+@settings(deadline=None)
 @given(st.text("abcd", max_size=6), st.text("abcd", max_size=6))
 def test_edits_are_symmetric_and_zero_for_equals_alone(one, other):
     assert edits(one, other) == edits(other, one)

@@ -102,7 +102,7 @@ HELD_OUT: Table = {
             nouns="a lot of traffic|busy traffic|a lot of cars|crowded lanes|rush-hour traffic",
             phrases="among lots of cars|in busy traffic|in rush-hour traffic|with dense traffic",
             clauses="there is heavy traffic|the road is crowded|there is a traffic jam|the road is packed",
-            changes="traffic becomes heavy|traffic gets denser|the road gets crowded",
+            changes="traffic becomes heavy|traffic gets very dense|the road gets crowded",
         ),
     },
     "event": {
