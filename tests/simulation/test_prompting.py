@@ -8,9 +8,11 @@ import pytest
 from worldmodel.evaluation.prompted import keyword_codes
 from worldmodel.reference.captions import GLUE, meanings, others
 from worldmodel.simulation import prompting
+from worldmodel.simulation.documents import FieldError
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.simulation.make_drive import DriveConfig, make_drive
 from worldmodel.simulation.prompting import Prompt, read_prompt
+from worldmodel.simulation.scenario import Event, ScenarioFile
 from worldmodel.text.encoder import ROOM
 from worldmodel.text.words import Lexicon
 from worldmodel.types import VOCABULARY, Tags
@@ -114,3 +116,40 @@ def test_a_prompt_changes_a_context_on_the_way_and_tags_have_the_last_word(drive
     assert names(loaded.tags, "weather") == ["clear"] * 10 + ["fog"] * 11
     assert set(names(loaded.tags, "time_of_day")) == {"dusk"}
     assert set(names(loaded.tags, "road_kind")) == {"town"}
+
+
+SCENARIO = {
+    "context": {"reference": {"seed": 3, "road_kind": "town", "traffic": "light"}, "length_s": 1.5},
+    "length_s": 6,
+    "prompt": "in the rain, at 2 s night falls and a pedestrian steps out",
+    "tags": {"traffic": "dense"},
+}
+
+
+def test_a_scenario_may_be_asked_for_in_words():
+    scenario = ScenarioFile.parse(SCENARIO)
+    assert scenario.events == (Event("pedestrian", 2.0),)
+    along = scenario.tags_along(Tags.named(weather="clear", time_of_day="day", road_kind="town"), 60, 0.1)
+    assert set(names(along, "weather")) == {"rain"}
+    assert names(along, "time_of_day") == ["day"] * 20 + ["night"] * 41
+    assert names(along, "event") == ["none"] * 20 + ["pedestrian"] * 30 + ["none"] * 11
+    look = scenario.look_along(60, 0.1)
+    assert look is not None
+    assert names(look, "time_of_day") == ["unknown"] * 20 + ["night"] * 41
+    assert set(names(look, "traffic")) == {"dense"}
+    assert set(names(look, "event")) == {"unknown"}
+    assert ScenarioFile.parse({**SCENARIO, "prompt": "", "tags": {}}).look_along(60, 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("at 20 s it snows", "^prompt: .*after the end of the drive"),
+        ("a zebra", "^prompt: .*says nothing"),
+        ("on a motorway", "^prompt: the context's road is 'town', got 'motorway'"),
+        (3, "^prompt: expected a sentence"),
+    ],
+)
+def test_a_scenarios_prompt_that_cannot_be_meant_is_located(prompt, message):
+    with pytest.raises(FieldError, match=message):
+        ScenarioFile.parse({**SCENARIO, "prompt": prompt})

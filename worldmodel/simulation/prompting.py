@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.simulation.scenario import EVENT_TAG_S
 from worldmodel.text.encoder import FILE, load_encoder
 from worldmodel.text.pretrained import open_pretrained
 from worldmodel.text.reading import SentenceEncoder, Understood, understand
 from worldmodel.text.times import parse_times
 from worldmodel.types import VOCABULARY, Tags
 
+#: An event tag holds for so long in a world that is told of events by tags alone.
+EVENT_TAG_S = 3.0
 _EVENT, _ROAD = (list(VOCABULARY).index(name) for name in ("event", "road_kind"))
 
 
