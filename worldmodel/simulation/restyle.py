@@ -167,7 +167,6 @@ def _draw_all(
         film.write(np.concatenate([frame, drawn]))
         if number in on_sheet:
             tiles += [labelled(frame, f"{t_s:.1f} s   given", scale=2), labelled(drawn, "drawn", scale=2)]
-    film.finish()
     return tiles
 
 
