@@ -103,7 +103,8 @@ def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]
             commit_frame(d, z, z, says, ring, sampler.past_tau)
 
         dynamics = median_s(passes, seconds)
-    passes_a_frame = model.sampler.steps * (1 if model.sampler.guidance == 1 else 2) + 1
+    asked = 1 + (model.sampler.guidance != 1) + (model.sampler.prompt_guidance != 1)
+    passes_a_frame = model.sampler.steps * asked + 1
     flops = passes_a_frame * batch * d.frame_tokens() * matmul_flops_per_token(d.transformer)
     return {
         f"together_fps_batch{batch}": batch / together,

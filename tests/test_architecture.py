@@ -19,6 +19,7 @@ FLOORS = {
     "reference": 2,
     "dynamics": 3,
     "perception": 3,
+    "text": 3,
     "model": 4,
     "training": 5,
     "simulation": 5,

@@ -30,6 +30,7 @@ def test_the_wheels_top_level_is_the_package_alone(wheel: Path) -> None:
         "worldmodel/conf/rollout/mode/drive.yaml",
         "worldmodel/bundled/nano/dynamics.safetensors",
         "worldmodel/bundled/nano/tokenizer.safetensors",
+        "worldmodel/bundled/text/text.safetensors",
     ):
         assert needed in names
 

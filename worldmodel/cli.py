@@ -28,6 +28,7 @@ MODES = {
     "reference": ("worldmodel.simulation.reference_film", "FilmConfig"),
     "replay": ("worldmodel.evaluation.replay", "ReplayConfig"),
     "mine": ("worldmodel.simulation.mining", "MineConfig"),
+    "restyle": ("worldmodel.simulation.restyle", "RestyleConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
     "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
 }
@@ -47,6 +48,8 @@ PLAIN_KEYS = frozenset(
         "kinds",
         "policy",
         "prompt",
+        "text_encoder",
+        "input",
         "out",
         "device",
         "profile",

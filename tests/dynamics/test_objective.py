@@ -20,7 +20,7 @@ from worldmodel.dynamics.objective import (
     shortcut_forcing_loss,
     shortcut_target,
 )
-from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise
+from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, sketched
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.transformer import TransformerConfig
 from worldmodel.types import VOCABULARY
@@ -88,6 +88,58 @@ def test_guidance_goes_further_where_motion_is_told_and_nowhere_else() -> None:
         assert torch.allclose(drawn[1], torch.tensor(0.0), atol=1e-6)
     with pytest.raises(ValueError, match="guidance"):
         SamplerConfig(guidance=0.5).validate()
+
+
+def test_each_guidance_pulls_away_from_what_would_come_without_its_own() -> None:
+    class Listens:
+        """Says 1 for motion that is told and 10 for tags that are."""
+
+        def step(self, x: torch.Tensor, tau: torch.Tensor, d: torch.Tensor, told: Told, ring: object) -> torch.Tensor:
+            assert told.tags is not None
+            says = told.motion[:, 0, :2].isfinite().all(1).float() + 10 * (told.tags[:, 0] > 0).any(-1).float()
+            return says[:, None, None, None].expand_as(x)
+
+    says = dataclasses.replace(told(2, 1), tags=torch.zeros(2, 1, len(VOCABULARY), dtype=torch.int64))
+    says.tags[0, 0, 0] = 2  # type: ignore[index]
+    ring = Ring.empty(0, 2, 4, 1, 3, 2, like=torch.zeros(1))
+    for motion, tags in ((1.0, 2.0), (1.5, 1.0), (1.5, 3.0)):
+        sampler = SamplerConfig(4, guidance=motion, prompt_guidance=tags)
+        drawn = draw_frame(Listens(), torch.randn(2, 1, 4, 5), says, ring, sampler)  # type: ignore[arg-type]
+        assert torch.allclose(drawn[0], torch.tensor(motion + 10 * tags), atol=1e-4)
+        assert torch.allclose(drawn[1], torch.tensor(motion), atol=1e-4)  # no tags are told: none are pulled at
+    with pytest.raises(ValueError, match="prompt_guidance"):
+        SamplerConfig(prompt_guidance=11).validate()
+
+
+def test_guidance_of_one_asks_once() -> None:
+    asked = []
+
+    class Counts:
+        def step(self, x: torch.Tensor, *_: object) -> torch.Tensor:
+            asked.append(len(x))
+            return x
+
+    draw_frame(Counts(), torch.randn(2, 1, 4, 5), told(2, 1), None, SamplerConfig(4))  # type: ignore[arg-type]
+    assert asked == [2] * 4
+
+
+@pytest.mark.parametrize("from_tau", [0.0, 0.3, 0.9])
+def test_a_sketch_is_drawn_from_its_level_on(from_tau: float) -> None:
+    clean, given, noise = (torch.randn(3, 1, 4, 5) for _ in range(3))
+    seen = []
+
+    class Watches(Oracle):
+        def step(self, x: torch.Tensor, tau: torch.Tensor, *rest: object) -> torch.Tensor:
+            seen.append((float(tau[0]), x))
+            return clean
+
+    x = sketched(given, noise, from_tau)
+    drawn = draw_frame(Watches(clean), x, told(3, 1), None, SamplerConfig(4), from_tau=from_tau)  # type: ignore[arg-type]
+    assert torch.allclose(drawn, clean, atol=1e-5)
+    assert torch.equal(seen[0][1], from_tau * given + (1 - from_tau) * noise)
+    for tau, at in seen:  # on the straight line from the sketch to the clean frame, where the network was trained
+        share = (tau - from_tau) / (1 - from_tau)
+        assert torch.allclose(at, (1 - share) * x + share * clean, atol=1e-5)
 
 
 def test_told_and_untold_in_one_pass_are_as_good_as_two() -> None:

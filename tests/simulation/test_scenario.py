@@ -154,7 +154,7 @@ def test_the_library_is_large_and_no_two_are_the_same():
     scenarios = [ScenarioFile.load(path) for path in SHIPPED]
     assert len(scenarios) >= 20
     assert len({scenario.name for scenario in scenarios}) == len(scenarios)
-    drives = {(s.context.options, s.context.settle_s, s.events, s.look.codes.tobytes()) for s in scenarios}
+    drives = {(s.context.options, s.context.settle_s, s.events, s.tags.codes.tobytes()) for s in scenarios}
     assert len(drives) == len(scenarios)
     kinds = {event.kind for scenario in scenarios for event in scenario.events}
     assert kinds == {"hard_brake", "cut_in", "stopped_vehicle", "slow_truck", "pedestrian"}

@@ -76,6 +76,10 @@ class Told:
         moved = None if self.moved is None else torch.full_like(self.moved, torch.nan)
         return Told(motion, self.tags, moved, self.moved_tau)
 
+    def without_tags(self) -> Told:
+        """The same with every tag unknown."""
+        return dataclasses.replace(self, tags=None if self.tags is None else torch.zeros_like(self.tags))
+
     def frame(self, t: int) -> Told:
         """The same for one frame, of which T = 1 is left."""
         return self.rows((slice(None), slice(t, t + 1)))

@@ -35,6 +35,7 @@ class SamplerConfig:
             otherwise the finest, which is sharper while they are not.
         guidance: how much further than what is told leads, from what would come untold (classifier-free guidance, arXiv
             2207.12598, of motion); 1 for no further, and half the cost.
+        prompt_guidance: the same of tags, and so of prompts, which are read into tags.
         first_steps: instead of ``steps``, of a drive's first frame where nothing is known that came before it.
     """
 
@@ -43,6 +44,7 @@ class SamplerConfig:
     moved_tau: float = 0.9
     shortcuts: bool = False
     guidance: float = 1.0
+    prompt_guidance: float = 1.0
     first_steps: int = 32
 
     def validate(self) -> SamplerConfig:
@@ -53,8 +55,9 @@ class SamplerConfig:
         for name in ("past_tau", "moved_tau"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a number in (0, 1], got {getattr(self, name)}")
-        if not 1 <= self.guidance <= 10:
-            raise ValueError(f"guidance: expected a number from 1 to 10, got {self.guidance}")
+        for name in ("guidance", "prompt_guidance"):
+            if not 1 <= getattr(self, name) <= 10:
+                raise ValueError(f"{name}: expected a number from 1 to 10, got {getattr(self, name)}")
         return self
 
 
@@ -78,27 +81,48 @@ def shown(told: Told, moved_BVNC: Float[Tensor, "b v n c"], noise_BVNC: Tensor, 
 @torch.no_grad()
 def draw_frame(
     network: Dynamics,
-    noise_BVNC: Float[Tensor, "b v n c"],
+    x_BVNC: Float[Tensor, "b v n c"],
     told: Told,
     ring: Ring,
     sampler: SamplerConfig,
+    *,
+    from_tau: float = 0.0,
 ) -> Float[Tensor, "b v n c"]:
-    """From noise to a clean frame in equal steps; the ring is read, its current slot is scratch."""
-    x, steps = noise_BVNC, sampler.steps
-    d_B = x.new_full((len(x),), 1 / steps if sampler.shortcuts else 1 / FINEST)
-    if sampler.guidance != 1:
-        # Told and untold in one pass: one world alone is bound by how many there are.
-        told, ring = join([told, told.without_motion()]), ring.twice()
+    """To a clean frame in equal steps; the ring is read, its current slot is scratch.
+
+    Args:
+        network: the dynamics.
+        x_BVNC: noise, or latents at signal level ``from_tau`` (``sketched``).
+        told: of this frame.
+        ring: the past.
+        sampler: how.
+        from_tau: where the steps begin; of a whole number of them, as from 0.
+    """
+    x, steps = x_BVNC, sampler.steps
+    stride = (1 - from_tau) / steps
+    d_B = x.new_full((len(x),), stride if sampler.shortcuts else 1 / FINEST)
+    # What is untold, and how much further than it: told and untold in one pass, as one world alone is bound by how many
+    # there are. Both guidances pull away from what would come without theirs, from where the other leaves it.
+    untold = [(told.without_motion(), sampler.guidance - 1), (told.without_tags(), sampler.prompt_guidance - 1)]
+    untold = [(less, further) for less, further in untold if further]
+    copies = 1 + len(untold)
+    if untold:
+        told, ring = join([told, *(less for less, _ in untold)]), ring.times(copies)
     for k in range(steps):
-        tau_B = torch.full_like(d_B, k / steps)
-        if sampler.guidance == 1:
+        tau_B = torch.full_like(d_B, from_tau + k * stride)
+        if not untold:
             clean = network.step(x, tau_B, d_B, told, ring)
         else:
-            both = network.step(torch.cat([x, x]), torch.cat([tau_B, tau_B]), torch.cat([d_B, d_B]), told, ring)
-            clean, free = both.chunk(2)
-            clean = free + sampler.guidance * (clean - free)
-        x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) / steps
+            every = network.step(x.repeat(copies, 1, 1, 1), tau_B.repeat(copies), d_B.repeat(copies), told, ring)
+            clean, *free = every.chunk(copies)
+            clean = clean + sum(further * (clean - less) for less, (_, further) in zip(free, untold))
+        x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) * stride
     return x
+
+
+def sketched(clean_BVNC: Tensor, noise_BVNC: Tensor, tau: float) -> Tensor:
+    """Latents noised to signal level ``tau``, to be drawn anew from there (SDEdit, Meng et al., arXiv 2108.01073)."""
+    return tau * clean_BVNC + (1 - tau) * noise_BVNC
 
 
 @torch.no_grad()

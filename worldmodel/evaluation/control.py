@@ -6,6 +6,7 @@ and a drive of the reference world's own driver under another seed. Knows nothin
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,37 @@ def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Dr
     origin = {"world": "reference", "seed": drive.options.seed}
     truth = {**drive.columns, "boxes": drive.boxes}
     return Drive(list(drive.frames), drive.t_s, drive.motion, drive.controls, truth, drive.tags, camera, origin)
+
+
+def paired_drives(
+    camera: Camera, n_frames: int, *, number: int, looks: Sequence[Mapping[str, str]], **fixed: Any
+) -> tuple[list[Drive], FloatArray]:
+    """A held-out drive in several looks: the same road, traffic and ego path under other weather and light.
+
+    Args:
+        camera: of the frames.
+        n_frames: of each drive.
+        number: of the drive.
+        looks: weather and time of day of each.
+        fixed: options that all share.
+
+    Returns:
+        a drive per look, its truth in ``info``, and the true flow ``(T, H, W, 2)`` that they share (``DenseColumns``).
+
+    Raises:
+        ValueError: a camera without height, no frames, or an option that no drive has.
+    """
+    drives, flow_px = [], None
+    for look in looks:
+        options = draw_options(_FIRST_SEED + number, **fixed, **look)
+        made = render_drive(options, n_frames, camera=camera, truth=flow_px is None)
+        origin = {"world": "reference", "seed": options.seed}
+        motion, tags = made.motion, made.tags
+        drives.append(Drive(list(made.frames), made.t_s, motion, made.controls, made.columns, tags, camera, origin))
+        if made.dense is not None:
+            flow_px = made.dense.flow_px.astype(np.float64)
+    assert flow_px is not None
+    return drives, flow_px
 
 
 def same_motion(camera: Camera, told: EgoMotion, t_s: FloatArray, *, seed: int = 0) -> Drive:

@@ -73,10 +73,10 @@ class Ring:
         self.count_B = self.count_B.clone()
         self.count_B[row] = 0
 
-    def twice(self) -> Ring:
-        """An independent ring of every row twice: all of them, then all of them again."""
-        keys, values = ([torch.cat([x, x]) for x in side] for side in (self.keys, self.values))
-        return Ring(keys, values, self.slot, self.count_B.repeat(2))
+    def times(self, copies: int) -> Ring:
+        """An independent ring of every row so many times: all of them, then all of them again."""
+        keys, values = ([torch.cat([x] * copies) for x in side] for side in (self.keys, self.values))
+        return Ring(keys, values, self.slot, self.count_B.repeat(copies))
 
     def clone(self) -> Ring:
         """An independent copy, sharing no memory."""

@@ -36,7 +36,7 @@ EGO_SHARES = {
 EVENT_KINDS = ("hard_brake", "cut_in", "stopped_vehicle", "slow_truck", "pedestrian")
 EVENT_SHARE = 0.35
 
-_SHARES: dict[str, dict[str, float]] = {
+SHARES: dict[str, dict[str, float]] = {
     "weather": {"clear": 0.40, "rain": 0.22, "fog": 0.18, "snow": 0.20},
     "time_of_day": {"day": 0.50, "dusk": 0.22, "night": 0.28},
     "road_kind": {"country": 0.40, "motorway": 0.32, "town": 0.28},
@@ -121,7 +121,7 @@ def draw_options(seed: int, **fixed: Any) -> DriveOptions:
             raise ValueError(f"draw_options: no option {name!r}; options are {', '.join(sorted(names))}")
     rng = stream(seed, "options")
     drawn: dict[str, Any] = {}
-    for name, shares in _SHARES.items():
+    for name, shares in SHARES.items():
         drawn[name] = str(rng.choice(list(shares), p=list(shares.values())))
     has_event, kind, at_s = rng.random() < EVENT_SHARE, str(rng.choice(EVENT_KINDS)), round(rng.uniform(2, 12), 1)
     traffic = fixed.get("traffic", drawn["traffic"])

@@ -24,6 +24,7 @@ from worldmodel.simulation.policies.library import open_policy
 from worldmodel.simulation.policies.policy import Policy
 from worldmodel.simulation.policies.simple import Recorded, Scripted
 from worldmodel.simulation.profile import Profile
+from worldmodel.simulation.prompting import Prompt
 from worldmodel.simulation.recorder import PROVENANCE, DriveRecorder, write_json
 from worldmodel.simulation.rollout import Moment, begin, rollout
 from worldmodel.simulation.sheet import contact_sheet, write_png
@@ -45,7 +46,10 @@ class DriveConfig(StartConfig, WorldConfig):
         length_s: seconds; ``None`` for a minute, or what is left of a recorded motion that is shorter.
         seed: of the first row.
         batch: rows.
+        context: as in ``StartConfig``; ``auto`` is the reference world, or with a prompt no frames at all.
         tags: wanted along the drive; empty keeps those of the context.
+        prompt: a sentence that says what the drive shows, with times where it changes; what it says is read into tags.
+        text_encoder: what reads it; empty for the bundled encoder, else a folder of one or of a T5 or CLIP checkpoint.
         motion: who moves: a recording, a profile or a policy; ``auto`` is the policy or profile that is named, else the
             recorded motion where there is one (of a reference context: what its driver went on to do), else a profile.
         profile: name in ``conf/profiles`` or a YAML file; empty for ``winding`` where one is needed.
@@ -59,6 +63,9 @@ class DriveConfig(StartConfig, WorldConfig):
     length_s: float | None = None
     seed: int = 0
     batch: int = 1
+    context: str = "auto"
+    prompt: str = ""
+    text_encoder: str = ""
     motion: Literal["auto", "recorded", "scripted", "policy"] = "auto"
     profile: str = ""
     policy: str = ""
@@ -114,24 +121,30 @@ def run(config: DriveConfig) -> Path:
 
 def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]) -> Path:
     """``run`` in a world that is open; ``about_world`` joins the provenance."""
+    prompt = Prompt.read(config.prompt, text_encoder=config.text_encoder) if config.prompt else None
     # A reference context is made for the drive: it ends at the speed at which a profile begins, or is driven on.
     speed_mps, ahead = None, 0
     if config.motion == "scripted" or (config.motion == "auto" and config.profile and not config.policy):
         speed_mps = profile_of(config).start_speed_mps
     elif not config.policy:
         ahead = max(1, round((config.length_s or DEFAULT_LENGTH_S) / world.dt_s))
-    start = open_start(
-        config,
-        world.camera,
-        dt_s=world.dt_s,
-        batch=config.batch,
-        seed=config.seed,
-        speed_mps=speed_mps,
-        ahead=ahead,
-    )
-    row_tags = [wanted_tags(config.tags, context) for context in start.contexts]
+    if prompt is not None and config.context == "auto" and not config.data:
+        start = Start((prompt.at_start(),) * config.batch, None, {"context": "prompt", "context_frames": 0})
+    else:
+        start = open_start(
+            dataclasses.replace(config, context="reference" if config.context == "auto" else config.context),
+            world.camera,
+            dt_s=world.dt_s,
+            batch=config.batch,
+            seed=config.seed,
+            speed_mps=speed_mps,
+            ahead=ahead,
+        )
     driver = choose_driver(config, start, world.dt_s)
     steps = count_steps(config, driver, world.dt_s)
+    rows_along = [tags_along(config.tags, prompt, context, steps, world.dt_s) for context in start.contexts]
+    if prompt is not None:
+        prompt.announce()
     provenance = {
         **about_world,
         **surroundings(),
@@ -141,17 +154,21 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
         "dt_s": world.dt_s,
         "first_frame": "the newest of the context, as the world sees it; those after it are the world's own",
         "options": dataclasses.asdict(config),
-    }
+    } | ({} if prompt is None else {"prompt": prompt.about()})
     with landing(config.out, default="outputs/drive", overwrite=config.overwrite) as (partial, final):
         folders = [partial] if config.batch == 1 else [partial / f"{row:02d}" for row in range(config.batch)]
         carry = begin(
             world, start.contexts, driver.policy, batch=config.batch, seed=config.seed, speed_mps=driver.speed_mps
         )
-        given = Tags(np.stack([tags.codes for tags in row_tags])) if config.tags else None
-        moments = rollout(world, driver.policy, carry, steps=steps, tags=given)
+
+        def told(number: int) -> Tags:
+            return Tags(np.stack([along.codes[number] for along in rows_along]))
+
+        wanted = told if config.tags or prompt is not None else None
+        moments = rollout(world, driver.policy, carry, steps=steps, tags=wanted)
         # Closed before an interruption is reported: a bar that is left to the collector draws itself over the report.
         with contextlib.closing(_progress(moments, steps + 1, config.batch)) as counted:
-            figures = record(counted, folders, world, row_tags, provenance)
+            figures = record(counted, folders, world, rows_along, provenance)
         if config.batch > 1:
             write_json(partial / PROVENANCE, provenance | figures)
         for folder in folders:
@@ -226,7 +243,7 @@ def record(
     tags: list[Tags],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Stream a batch's moments into one folder per row; returns wall time and frames/s."""
+    """Stream a batch's moments into one folder per row, with its tags ``(S + 1,)``; returns wall time and frames/s."""
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         recorders = [
@@ -235,14 +252,14 @@ def record(
             )
             for row, folder in enumerate(folders)
         ]
-        for moment in moments:
+        for number, moment in enumerate(moments):
             for row, recorder in enumerate(recorders):
                 recorder.write(
                     moment.frames[row],
                     t_s=moment.t_s,
                     motion=moment.motion[row],
                     controls=None if moment.controls is None else moment.controls[row],
-                    tags=tags[row],
+                    tags=tags[row][number],
                     info={name: column[row] for name, column in moment.info.items()},
                 )
         wall_s = time.perf_counter() - began
@@ -253,16 +270,20 @@ def record(
     return figures
 
 
-def wanted_tags(text: str, context: Clip | Tags) -> Tags:
-    """The tags ``()`` of a drive: those a text names, and otherwise those the context ends with.
+def tags_along(text: str, prompt: Prompt | None, context: Clip | Tags, steps: int, dt_s: float) -> Tags:
+    """The tags ``(S + 1,)`` of a drive's frames: those a text names, else what a prompt says, else the context's last.
 
     Raises:
-        ValueError: as ``parse_tags``.
+        ValueError: as ``parse_tags`` and ``Prompt.along``.
     """
     named = parse_tags(text)
     tags = context.tags if isinstance(context, Clip) else context
-    last = tags.codes if tags.codes.ndim == 1 else tags.codes[-1]
-    return Tags(np.where(named.codes > 0, named.codes, last), tags.caption)
+    last = Tags(tags.codes if tags.codes.ndim == 1 else tags.codes[-1], tags.caption)
+    if prompt is None:
+        along = Tags(np.repeat(last.codes[None], steps + 1, axis=0), named.caption)
+    else:
+        along = prompt.along(last, steps, dt_s)
+    return Tags(np.where(named.codes > 0, named.codes, along.codes), along.caption)
 
 
 def _progress(moments: Iterator[Moment], total: int, rows: int) -> Generator[Moment, None, None]:

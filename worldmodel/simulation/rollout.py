@@ -14,7 +14,7 @@ Shapes: B rows; H, W pixels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,16 +150,18 @@ def rollout(
     carry: Carry,
     *,
     steps: int,
-    tags: Tags | None = None,
+    tags: Tags | Callable[[int], Tags] | None = None,
     limits: VehicleLimits | None = None,
 ) -> Iterator[Moment]:
     """Yield ``steps + 1`` moments: one before every step, and the last frame, after which nothing is known.
 
-    A moment is yielded as soon as it is known; nothing is kept. Errors are those of ``advance``.
+    ``tags`` hold throughout, or are a function of the number of the frame that is next, from 1. A moment is yielded as
+    soon as it is known; nothing is kept. Errors are those of ``advance``.
     """
     moment = None
-    for _ in range(steps):
-        carry, moment = advance(world, policy, carry, tags=tags, limits=limits)
+    for number in range(1, steps + 1):
+        told = tags(number) if callable(tags) else tags
+        carry, moment = advance(world, policy, carry, tags=told, limits=limits)
         yield moment
     shape = (len(carry.frames),)
     controls = None

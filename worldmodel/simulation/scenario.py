@@ -11,6 +11,7 @@
       length_s: 3.2                    # seconds of frames the model is shown
     length_s: 8                        # of the drive that follows; its time 0 is the newest frame of the context
     tags: {weather: rain}              # wanted along the drive; without them those of the context go on
+    prompt: at 2 s it starts to rain   # the same in words, and with times (``prompting``); tags have the last word
     events: [{kind: hard_brake, t_s: 2}]
     seed: 0
 
@@ -41,10 +42,9 @@ from worldmodel.simulation.documents import (
     known_fields,
     number,
 )
+from worldmodel.simulation.prompting import EVENT_TAG_S, Prompt
 from worldmodel.types import VOCABULARY, Tags
 
-#: An event tag holds for so long in a world that is told of events by tags alone.
-EVENT_TAG_S = 3.0
 #: ``scenario=library`` is all of ``conf/scenarios``.
 LIBRARY = "library"
 _CONTEXTS = ("reference", "data", "recording", "tags")
@@ -94,7 +94,8 @@ class ScenarioFile:
         context_s: seconds of frames the model is shown.
         length_s: of the drive after them.
         tags: wanted along the drive; unknown where the context's go on.
-        events: on the drive's clock, in order.
+        events: on the drive's clock, in order; those the prompt asks for are among them.
+        prompt: what is wanted in words, if anything.
         seed: of what a model draws.
         notes: free text.
         document: the file it was read from, for the place of what turns out to be wrong later.
@@ -107,6 +108,7 @@ class ScenarioFile:
     length_s: float
     tags: Tags
     events: tuple[Event, ...] = ()
+    prompt: Prompt | None = None
     seed: int = 0
     notes: str = ""
     document: Document | None = dataclasses.field(default=None, compare=False, repr=False)
@@ -137,7 +139,7 @@ class ScenarioFile:
         Raises:
             FieldError: a field that is unknown, missing or impossible.
         """
-        known_fields(data, ("name", "context", "length_s", "tags", "caption", "events", "seed", "notes"))
+        known_fields(data, ("name", "context", "length_s", "tags", "caption", "prompt", "events", "seed", "notes"))
         for field in ("context", "length_s"):
             if field not in data:
                 raise FieldError((), f"{field} is missing")
@@ -145,27 +147,43 @@ class ScenarioFile:
         caption = str(data.get("caption", ""))
         tags = dataclasses.replace(_tags(data.get("tags", {}), ("tags",)), caption=caption)
         context, context_s = _context(data["context"], near)
-        if isinstance(context, ReferenceContext):
-            road, wanted = context.options.road_kind, tags.names()["road_kind"]
+        prompt = _prompt(data["prompt"], length_s) if data.get("prompt") else None
+        asked = [("tags", tags)] + [("prompt", wish.understood.tags) for wish in (prompt.wishes if prompt else ())]
+        for field, each in asked if isinstance(context, ReferenceContext) else ():
+            assert isinstance(context, ReferenceContext)
+            road, wanted = context.options.road_kind, each.names()["road_kind"]
             if wanted not in ("unknown", road):
-                raise FieldError(("tags", "road_kind"), f"the context's road is {road!r}, got {wanted!r}")
+                place = (field, "road_kind") if field == "tags" else (field,)
+                raise FieldError(place, f"the context's road is {road!r}, got {wanted!r}")
+        events = [*_events(data.get("events", []), length_s), *(_events_of(prompt) if prompt else ())]
         return cls(
             name=str(data.get("name", "")),
             context=context,
             context_s=context_s,
             length_s=length_s,
             tags=tags,
-            events=_events(data.get("events", []), length_s),
+            events=tuple(sorted(events, key=lambda event: event.t_s)),
+            prompt=prompt,
             seed=_whole(data.get("seed", 0), ("seed",)),
             notes=str(data.get("notes", "")),
         )
 
-    @property
-    def look(self) -> Tags:
-        """The wanted tags but for the event, which the reference world is asked for by ``events``."""
-        codes = self.tags.codes.copy()
-        codes[list(VOCABULARY).index("event")] = 0
-        return Tags(codes)
+    def look_along(self, steps: int, dt_s: float) -> Tags | None:
+        """The wanted tags ``(S + 1,)`` but for the event, which the reference world is asked for by ``events``.
+
+        ``None`` where nothing is wanted.
+        """
+        codes = self._wanted(steps, dt_s)
+        return Tags(codes) if codes.any() else None
+
+    def _wanted(self, steps: int, dt_s: float) -> NDArray[np.int64]:
+        """Codes ``(S + 1, C)`` of the tags, and of the prompt where they say nothing; 0 for events and the rest."""
+        said: NDArray[np.int64] = np.zeros((steps + 1, len(VOCABULARY)), dtype=np.int64)
+        if self.prompt is not None:
+            said = self.prompt.along(Tags.unknown(), steps, dt_s).codes
+        codes = np.where(self.tags.codes > 0, self.tags.codes, said)
+        codes[:, list(VOCABULARY).index("event")] = 0
+        return codes
 
     def tags_along(self, first: Tags, steps: int, dt_s: float) -> Tags:
         """Tags ``(S + 1,)`` of every frame of the drive, for worlds that are told of events by tags.
@@ -175,9 +193,11 @@ class ScenarioFile:
             steps: of the drive.
             dt_s: of the world.
         """
-        base = np.where(self.tags.codes > 0, self.tags.codes, first.codes)
-        codes: NDArray[np.int64] = np.repeat(base[None], steps + 1, axis=0)
         channel, kinds = list(VOCABULARY).index("event"), VOCABULARY["event"]
+        wanted = self._wanted(steps, dt_s)
+        codes = np.where(wanted > 0, wanted, first.codes)
+        if self.tags.codes[channel]:
+            codes[:, channel] = self.tags.codes[channel]
         if self.events or first.codes[channel]:  # what was happening when the context ended does not go on for ever
             codes[:, channel] = self.tags.codes[channel] or kinds.index("none")
         for event in self.events:
@@ -270,6 +290,23 @@ def _events(data: Any, length_s: float) -> tuple[Event, ...]:
             raise FieldError((*place, "t_s"), f"{t_s:g} s is after the end of the drive, which has {length_s:g} s")
         events.append(Event(item["kind"], t_s))
     return tuple(sorted(events, key=lambda event: event.t_s))
+
+
+def _prompt(text: Any, length_s: float) -> Prompt:
+    if not isinstance(text, str):
+        raise FieldError(("prompt",), f"expected a sentence, got {text!r}")
+    try:
+        prompt = Prompt.read(text)
+        prompt.along(Tags.unknown(), math.ceil(length_s), 1.0)
+    except ValueError as error:
+        raise FieldError(("prompt",), str(error).removeprefix("prompt: ")) from error
+    return prompt
+
+
+def _events_of(prompt: Prompt) -> list[Event]:
+    """The happenings a prompt asks for."""
+    names = [(wish.understood.tags.names()["event"], wish.t_s) for wish in prompt.wishes]
+    return [Event(name, t_s) for name, t_s in names if name in EVENT_KINDS]
 
 
 def _tags(data: Any, place: Place) -> Tags:

@@ -24,7 +24,7 @@ from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 #: Streams of a row's noise: what a frame is drawn from, what a finished frame is blurred with, what a moved one.
-_DRAW, _KEEP, _MOVE = 0, 1, 2
+DRAW, KEEP, MOVE = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,9 +228,7 @@ class Session:
         """Leave the newest frames in the ring; rows not in ``only`` stay as young as they are."""
         before = self._ring.count_B.clone()
         with self._autocast():
-            commit_frame(
-                self.model.dynamics, self._state(), self._noise(_KEEP), told, self._ring, self.sampler.past_tau
-            )
+            commit_frame(self.model.dynamics, self._state(), self._noise(KEEP), told, self._ring, self.sampler.past_tau)
         for row in range(self.batch):
             if only is None or row in only:
                 self._steps[row] += 1
@@ -238,7 +236,7 @@ class Session:
                 self._ring.count_B[row] = before[row]
 
     def _draw(self, told: Told, sampler: SamplerConfig | None = None) -> Tensor:
-        noise = self._noise(_DRAW)
+        noise = self._noise(DRAW)
         return draw_frame(self.model.dynamics, noise, told, self._ring, sampler or self.sampler).float()
 
     def _noise(self, stream: int) -> Tensor:
@@ -258,7 +256,7 @@ class Session:
             moved = move_ahead(
                 self.model.tokenizer, self.model.dynamics, self._state(), told.motion[:, 0], frames_BVCHW=pictures
             ).float()
-        return shown(told, moved, self._noise(_MOVE), self.sampler.moved_tau)
+        return shown(told, moved, self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:
         if self._latents is None:

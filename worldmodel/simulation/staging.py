@@ -238,12 +238,12 @@ def _stage_reference(
         world.is_dark = policy.needs_truth and index + 1 < settling
         carry, moment = advance(world, policy, carry)
         moments.append(moment)
-    wanted = scenario.look if (scenario.look.codes > 0).any() else None
-    told = None if wanted is None else Tags(np.repeat(wanted.codes[None], steps + 1, axis=0))
-    fork = Fork(world, world.snapshot(), copy.deepcopy(carry), told)
+    wanted = scenario.look_along(steps, dt_s)
+    fork = Fork(world, world.snapshot(), copy.deepcopy(carry), wanted)
     for index in range(steps + round(further_s / dt_s)):
         world.is_dark = policy.needs_truth and index >= steps
-        carry, moment = advance(world, policy, carry, tags=wanted)
+        told = None if wanted is None else wanted[min(index + 1, steps)]
+        carry, moment = advance(world, policy, carry, tags=told)
         moments.append(moment)
     world.is_dark = False
     moments.append(Moment(carry.frames, 0.0, EgoMotion.unknown((1,)), None, info_of(world)))

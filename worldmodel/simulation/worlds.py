@@ -30,11 +30,12 @@ class WorldConfig:
 
     Attributes:
         model: bundled name, folder or Hub repository.
-        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next four.
+        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next five.
         past_tau: signal level at which finished frames are kept.
         moved_tau: signal level at which the frame before, moved by what is told, is shown.
         shortcuts: whether steps are told how large they are.
         guidance: how much further than what is told leads; 1 for no further.
+        prompt_guidance: the same of tags, those a prompt is read into among them.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, or ``bf16`` on cuda.
         threads: of torch on a CPU; 0 for all cores. One is nearly as fast for a small model, does not stall beside
@@ -47,6 +48,7 @@ class WorldConfig:
     moved_tau: float | None = None
     shortcuts: bool | None = None
     guidance: float | None = None
+    prompt_guidance: float | None = None
     device: Device = "auto"
     precision: Precision = "fp32"
     threads: int = 1
@@ -63,6 +65,7 @@ class WorldConfig:
             "moved_tau": self.moved_tau,
             "shortcuts": self.shortcuts,
             "guidance": self.guidance,
+            "prompt_guidance": self.prompt_guidance,
         }
         return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
 

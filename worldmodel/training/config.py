@@ -10,6 +10,7 @@ from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
 from worldmodel.perception.network import PerceptionConfig
+from worldmodel.text.encoder import TextConfig
 from worldmodel.tokenizer.losses import ReconstructionLossConfig
 from worldmodel.tokenizer.tokenizer import TokenizerConfig
 
@@ -116,7 +117,8 @@ class TrainConfig:
 
     Attributes:
         name: of the run and of the model.
-        trains: a world ``model``, or the ``perception`` that reads drives back from their pixels.
+        trains: a world ``model``, the ``perception`` that reads drives back from their pixels, or the ``text`` encoder
+            that reads prompts.
         out: folder for checkpoints, pictures, logs and the model.
         seed: of everything random.
         init: a model whose weights to start from (its tokenizer must have the configured shape); empty for none.
@@ -124,6 +126,7 @@ class TrainConfig:
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         dynamics, objective, clips, dynamics_stage: the second.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
+        text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -135,7 +138,7 @@ class TrainConfig:
     """
 
     name: str = "nano"
-    trains: Literal["model", "perception"] = "model"
+    trains: Literal["model", "perception", "text"] = "model"
     out: str = "outputs/train/nano"
     seed: int = 0
     init: str = ""
@@ -153,6 +156,10 @@ class TrainConfig:
     perception: PerceptionConfig = dataclasses.field(default_factory=PerceptionConfig)
     perception_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(4000, batch=12, learning_rate=2e-3)
+    )
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    text_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(3000, batch=64, learning_rate=3e-3, checkpoint_every=500)
     )
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

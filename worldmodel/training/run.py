@@ -26,8 +26,10 @@ from worldmodel.nn.component import content_hash
 from worldmodel.nn.transformer import compile_blocks
 from worldmodel.perception.network import Perceiver
 from worldmodel.perception.reader import load_perceiver, save_perceiver
+from worldmodel.text.encoder import TextEncoder, save_encoder
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
+from worldmodel.training import wording
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.live import Live
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
@@ -35,13 +37,14 @@ from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
+from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
 Sets = dict[str, list[MemoryEpisode]] | Live
 Windows = ClipWindows | ResidentWindows
 
 
 def run(config: TrainConfig) -> Path:
-    """Train a world model, or perception, and return the folder it was saved to.
+    """Train a world model, perception, or the reader of prompts, and return the folder it was saved to.
 
     Raises:
         ValueError: settings that contradict each other, or data that cannot be trained on.
@@ -53,6 +56,9 @@ def run(config: TrainConfig) -> Path:
         torch.set_num_threads(config.threads)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
+    if config.trains == "text":
+        train_text(config)
+        return out
     train, held_out = _sets(config)
     if config.trains == "perception":
         train_perception(config, train, held_out)
@@ -259,6 +265,16 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
     }
     path = save_perceiver(network, config.out, about)
     print(f"saved {path}")
+    return network
+
+
+def train_text(config: TrainConfig) -> TextEncoder:
+    """The network that reads prompts, on captions that are made as they are needed."""
+    network = new_encoder(config.text, config.seed)
+    fit(config, TextStage(config, network), SentenceBatches(network, config.text_stage.batch, 1), config.text_stage, [])
+    wording.calibrate(network.cpu().eval())
+    about = {"steps": config.text_stage.steps, "batch": config.text_stage.batch, "torch": torch.__version__}
+    print(f"saved {save_encoder(network, config.out, about)}")
     return network
 
 
