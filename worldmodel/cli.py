@@ -30,6 +30,7 @@ MODES = {
     "mine": ("worldmodel.simulation.mining", "MineConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
     "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
+    "serve": ("worldmodel.server.serve", "ServeConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
@@ -52,6 +53,8 @@ PLAIN_KEYS = frozenset(
         "profile",
         "init",
         "name",
+        "host",
+        "token",
     }
 )
 
