@@ -35,7 +35,7 @@ def obey(house: House, guest: Guest, message: Message) -> None:
         except ValueError as error:
             guest.tell("note", text=str(error))
     if guest.place is not None:
-        guest.tell("state", **state_of(guest))
+        guest.tell("state", answers=message.kind, **state_of(guest))
 
 
 def state_of(guest: Guest) -> dict[str, Any]:

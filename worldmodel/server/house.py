@@ -213,12 +213,12 @@ class House:
     def _moves(self, guest: Guest) -> bool:
         place = guest.place
         assert place is not None
-        was_waiting = place.is_waiting
+        before = place.is_waiting, place.is_paused
         moves = place.wants_to_move
         if place.is_at_its_end and not place.is_paused:
             place.is_paused = True
             guest.tell("note", text="this drive is as long as one can be: save it, go back, or begin anew")
-        if was_waiting != place.is_waiting or place.is_at_its_end:
+        if before != (place.is_waiting, place.is_paused):
             guest.tell("state", **state_of(guest))
         return moves
 

@@ -287,4 +287,4 @@ class Place:
         if not kept or kept[-1].step != moment.step:
             kept.append(dataclasses.replace(moment, rows=None))
         self.history = deque(kept, maxlen=self.history.maxlen)
-        self.is_waiting = True
+        self.is_paused, self.is_waiting = False, True

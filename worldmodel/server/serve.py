@@ -203,6 +203,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(64)  # whoever comes before the server runs waits for it
     except OSError as error:
         raise ValueError(f"host={host} port={port}: {error.strerror or error}; choose another with port=") from error
     return listener
