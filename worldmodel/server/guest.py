@@ -44,11 +44,13 @@ class Guest:
         self._picture: tuple[int, Mapping[str, Any], bytes] | None = None
         self._number = 0
         self._unseen: deque[int] = deque()
-        self._seen_at = time.monotonic()
+        self._seen_at, self._has_seen = time.monotonic(), False
 
     @property
     def is_listening(self) -> bool:
-        """Whether pictures arrive; the world of somebody who does not look waits."""
+        """Whether pictures arrive; the world of somebody who does not look waits, and of who never did does not begin."""
+        if not self._has_seen:
+            return False
         return not self._unseen or time.monotonic() - self._seen_at < _PATIENCE_S
 
     def show(self, about: Mapping[str, Any], image: bytes) -> None:
@@ -81,7 +83,7 @@ class Guest:
     def saw(self, number: int) -> None:
         """The person has seen this picture and all before it."""
         if self._unseen and number >= self._unseen[0]:
-            self._seen_at = time.monotonic()
+            self._seen_at, self._has_seen = time.monotonic(), True
             while self._unseen and self._unseen[0] <= number:
                 self._unseen.popleft()
             self._wake()
