@@ -1,4 +1,4 @@
-"""A place: back in time is back to the bit, branches keep what was left, and what is saved replays to the same frames."""
+"""A place: back in time is back to the bit, branches keep what was left, what is saved replays to the same frames."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import time
 from collections import OrderedDict
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -120,7 +120,8 @@ class GuardedSocket(WebSocketsSansIOProtocol):
 class GuardedHttp(H11Protocol):
     """Connections that wait their turn, and have to ask for something soon."""
 
-    _addresses: OrderedDict[str, Bucket] = OrderedDict()
+    #: Of the addresses that came last; each server has its own (``guarded_http``).
+    addresses: ClassVar[OrderedDict[str, Bucket]]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let a connection in now, or when it is its turn, or not at all."""
@@ -146,10 +147,21 @@ class GuardedHttp(H11Protocol):
 
     @classmethod
     def _bucket(cls, address: str) -> Bucket:
-        bucket = cls._addresses.get(address)
+        bucket = cls.addresses.get(address)
         if bucket is None:
-            bucket = cls._addresses[address] = Bucket(_CONNECTIONS_PER_S, _BURST_CONNECTIONS)
-            while len(cls._addresses) > _MOST_ADDRESSES:
-                cls._addresses.popitem(last=False)
-        cls._addresses.move_to_end(address)
+            bucket = cls.addresses[address] = Bucket(_CONNECTIONS_PER_S, _BURST_CONNECTIONS)
+            while len(cls.addresses) > _MOST_ADDRESSES:
+                cls.addresses.popitem(last=False)
+        cls.addresses.move_to_end(address)
         return bucket
+
+
+def guarded_http() -> type[GuardedHttp]:
+    """``GuardedHttp`` for one server, which counts its own connections."""
+
+    class Http(GuardedHttp):
+        """See ``GuardedHttp``."""
+
+        addresses = OrderedDict()
+
+    return Http

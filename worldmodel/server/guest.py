@@ -48,7 +48,7 @@ class Guest:
 
     @property
     def is_listening(self) -> bool:
-        """Whether pictures arrive; the world of somebody who does not look waits, and of who never did does not begin."""
+        """Whether pictures arrive: a world that nobody looks at waits, and one that nobody has seen does not begin."""
         if not self._has_seen:
             return False
         return not self._unseen or time.monotonic() - self._seen_at < _PATIENCE_S

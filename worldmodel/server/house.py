@@ -1,14 +1,16 @@
 """The house: everybody's drives, moved together by one thread at the world's own pace.
 
 Who wants to move is a row of the next batch; a batch that takes longer than its time makes the world slower for all of
-them alike, and never a queue. Beside the stepping thread there is one that shows moved pictures in between, and two
-helpers for what is slow: beginnings, and everything else (saving, looking for lanes). Knows no sockets.
+them alike, and never a queue. Beside the stepping thread there is one that shows moved pictures in between, and
+helpers for what is slow: beginnings, saving, looking for lanes. Knows no sockets.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import os
+import sys
 import threading
 import time
 import traceback
@@ -31,6 +33,10 @@ from worldmodel.server.saving import Keeper, Recording
 from worldmodel.types import EgoMotion, FrameArray, Tags
 
 _IDLE_S = 0.02
+#: Share of a step after which the world's next picture is waited for rather than the last one moved on.
+_LAST_SHARE = 0.9
+#: How quickly the pace that is told follows the last step's.
+_PACE_GAIN = 0.2
 
 
 class FullHouseError(Exception):
@@ -47,7 +53,7 @@ class House:
         seats: places.
         limits: of each.
         mover: makes pictures in between.
-        between: how many of them after each of the world's.
+        pictures_per_s: that somebody is shown at most; those the world has not drawn are moved.
         image: ``jpeg`` or ``webp``.
         quality: of it, 1 to 100.
     """
@@ -61,7 +67,7 @@ class House:
         seats: int = 4,
         limits: PlaceLimits | None = None,
         mover: Mover | None = None,
-        between: int = 1,
+        pictures_per_s: float = 20.0,
         image: str = "jpeg",
         quality: int = 85,
     ) -> None:
@@ -72,15 +78,17 @@ class House:
         #: How fast the world goes against the clock on the wall: 1 is real time.
         self.pace = 1.0
         self._keeper = keeper
-        self._mover, self._between = mover, between if mover is not None else 0
+        self._mover, self._interval_s = mover, 1 / max(pictures_per_s, 1e-6)
         self._guests: list[Guest] = []
         self._keys = itertools.count(1)
         self._lock = threading.Lock()
         self._stop, self._work, self._beat = threading.Event(), threading.Event(), threading.Condition()
         self._shown: tuple[float, list[Guest]] | None = None
-        self._opener, self._helper = ThreadPoolExecutor(1, "opening"), ThreadPoolExecutor(1, "helping")
+        self._opener, self._saver, self._looker = (
+            ThreadPoolExecutor(1, name, initializer=_step_back) for name in ("opening", "saving", "looking")
+        )
         self._threads = [threading.Thread(target=self._step_for_ever, name="stepping", daemon=True)]
-        if self._between:
+        if self._mover is not None:
             self._threads.append(threading.Thread(target=self._show_between, name="between", daemon=True))
 
     def start(self) -> None:
@@ -96,9 +104,11 @@ class House:
         with self._beat:
             self._beat.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
         self._opener.shutdown(cancel_futures=True)
-        self._helper.shutdown()
+        self._looker.shutdown(cancel_futures=True)
+        self._saver.shutdown()
 
     @property
     def guests(self) -> int:
@@ -142,7 +152,8 @@ class House:
     def save(self, guest: Guest, recording: Recording) -> None:
         """Write a drive, beside everything else."""
         guest.is_saving = True
-        self._helper.submit(self._save, guest, recording)
+        guest.tell("note", text=f"saving {len(recording.rows)} frames ...")
+        self._saver.submit(self._save, guest, recording)
 
     def show(self, guest: Guest, frame: FrameArray, image: bytes, *, drawn: bool) -> None:
         """Send somebody a picture of their place, with what the instruments say."""
@@ -164,7 +175,7 @@ class House:
             about["lanes"] = guest.lanes
             if drawn and not guest.is_looking:
                 guest.is_looking = True
-                self._helper.submit(self._look, guest, frame)
+                self._looker.submit(self._look, guest, frame)
         guest.show(about, image)
 
     # The stepping thread.
@@ -186,7 +197,7 @@ class House:
                 self._step(movers)
                 now = time.monotonic()
                 took_s = self.rows.dt_s + max(0.0, now - due - self.rows.dt_s)
-                self.pace += 0.1 * (self.rows.dt_s / took_s - self.pace)
+                self.pace += _PACE_GAIN * (self.rows.dt_s / took_s - self.pace)
                 due = max(due + self.rows.dt_s, now)
             except Exception:
                 # Nothing a person sends should come to this; if something does, nobody else loses their place.
@@ -244,7 +255,7 @@ class House:
             image = self.encode(frame)
             place.arrive(decision, frame, image)
             self.show(guest, frame, image, drawn=True)
-        if self._between:
+        if self._mover is not None:
             with self._beat:
                 self._shown = time.monotonic(), list(movers)
                 self._beat.notify_all()
@@ -274,12 +285,17 @@ class House:
             if beat is None:
                 continue
             shown_at, guests = beat
-            for count in range(1, self._between + 1):
-                share = count / (self._between + 1)
-                rest_s = shown_at + share * self.rows.dt_s / self.pace - time.monotonic()
-                if rest_s > 0:
+            count = 0
+            while not self._stop.is_set():
+                count += 1
+                after_s = count * self._interval_s
+                # The world's own next picture is due soon after this one, or it moves further than there is to see.
+                share = after_s * self.pace / self.rows.dt_s
+                if share > _LAST_SHARE:
+                    break
+                if (rest_s := shown_at + after_s - time.monotonic()) > 0:
                     self._stop.wait(rest_s)
-                if self._shown is not beat or self._stop.is_set():
+                if self._shown is not beat:
                     break
                 self._move(guests, share, beat)
 
@@ -342,6 +358,12 @@ class House:
         else:
             guest.place.restart(opening, image)
         self.show(guest, opening.frame, image, drawn=True)
+
+
+def _step_back() -> None:
+    """Let the calling thread have what time the others leave, where the system has priorities for threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def encoder(image: str, quality: int) -> Callable[[FrameArray], bytes]:

@@ -20,7 +20,7 @@ from worldmodel.simulation.rollout import DEFAULT_SPEED_MPS, vehicle_after
 from worldmodel.simulation.scenario import LIBRARY, ScenarioFile, find_scenarios
 from worldmodel.simulation.staging import Staged, stage
 from worldmodel.simulation.starting import USUAL, StartConfig, open_start, parse_tags
-from worldmodel.types import Clip, FrameArray, Tags
+from worldmodel.types import VOCABULARY, Clip, FrameArray, Tags
 
 #: Openings of a learned world that are kept; each has a ring and a context's frames.
 _KEPT = 8
@@ -143,7 +143,9 @@ def _true_opening(rows: ReferenceRows, staged: Staged, about: Mapping[str, Any])
     if fork is None:
         raise ValueError(f"{scenario.name}: is not on the reference world")
     vehicle = VehicleState(fork.carry.vehicle.speed_mps[0], fork.carry.vehicle.curvature_1pm[0])
-    tags = Tags.unknown((1,)) if fork.tags is None else fork.tags
+    codes = staged.tags.codes[:1].copy()
+    codes[:, list(VOCABULARY).index("event")] = 0  # the world itself sees to the scenario's events
+    tags = Tags(codes, staged.tags.caption)
     state = rows.state_of(fork.world, fork.snapshot)
     frame = fork.carry.frames[0]
     return Opening(scenario.name, state, frame, vehicle, tags, staged.context, scenario.seed, about)

@@ -181,9 +181,7 @@ class Place:
 
     def arrive(self, decision: Decision, frame: FrameArray, image: bytes) -> None:
         """The step was made: this is the next frame."""
-        row = Row(
-            self.image, crc32_of(self.frame), decision.tags, decision.motion, decision.controls, decision.driver
-        )
+        row = Row(self.image, crc32_of(self.frame), decision.tags, decision.motion, decision.controls, decision.driver)
         self.trace.append(row)
         self.frame, self.image = frame, self.spool.append(image)
         self.vehicle, self.wheel, self.step = decision.vehicle, decision.wheel, self.step + 1
@@ -207,7 +205,9 @@ class Place:
         """
         for channel in tags:
             if channel in self.rows.fixed_tags:
-                raise ValueError(f"in the true world a drive keeps its {channel.replace('_', ' ')}; restart for another")
+                raise ValueError(
+                    f"in the true world a drive keeps its {channel.replace('_', ' ')}; begin anew for another"
+                )
         for channel, name in tags.items():
             if name == "unknown":
                 self.switched.pop(channel, None)

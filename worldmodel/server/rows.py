@@ -67,7 +67,7 @@ class LearnedRows:
         session: of the model and the sampler; its rows are taken over.
     """
 
-    fixed_tags = ()
+    fixed_tags: tuple[str, ...] = ()
     tells_truth = False
 
     def __init__(self, session: Session) -> None:
@@ -130,7 +130,7 @@ class ReferenceRows:
     """
 
     #: A drive cannot turn into another kind of road.
-    fixed_tags = ("road_kind",)
+    fixed_tags: tuple[str, ...] = ("road_kind",)
     tells_truth = True
 
     def __init__(self, camera: Camera, dt_s: float) -> None:

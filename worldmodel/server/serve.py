@@ -53,7 +53,8 @@ class ServeConfig(StartConfig, WorldConfig):
         port: ... and its port; 0 takes a free one.
         token: that a browser has to show; drawn where one is needed and none is given.
         seats: how many people can drive at once.
-        between: pictures between two of the world's, moved by what the car does meanwhile.
+        pictures_per_s: shown at most; those the world has not drawn are its newest, moved by what the car does
+            meanwhile. As many as the world draws, or fewer, shows its own alone.
         image: file type of the pictures.
         quality: of them, 1 to 100.
         rewind_s: how far back a drive can be rewound.
@@ -69,7 +70,7 @@ class ServeConfig(StartConfig, WorldConfig):
     port: int = 8000
     token: str = ""
     seats: int = 4
-    between: int = 1
+    pictures_per_s: float = 20.0
     image: Literal["jpeg", "webp"] = "jpeg"
     quality: int = 85
     rewind_s: float = 60.0
@@ -81,7 +82,7 @@ class ServeConfig(StartConfig, WorldConfig):
         for name, least, most in (
             ("port", 0, 65535),
             ("seats", 1, 64),
-            ("between", 0, 5),
+            ("pictures_per_s", 1, 60),
             ("quality", 1, 100),
             ("rewind_s", 1, 600),
             ("longest_s", 1, 86400),
@@ -118,7 +119,8 @@ def require_packages() -> None:
     """Raise ``ValueError`` where the ``server`` extra is not installed."""
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f"mode=serve: {', '.join(missing)} missing; pip install -c constraints.txt 'worldmodel[server]'")
+        remedy = "pip install -c constraints.txt 'worldmodel[server]'"
+        raise ValueError(f"mode=serve: {', '.join(missing)} missing; {remedy}")
 
 
 def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
@@ -152,7 +154,7 @@ def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
         seats=config.seats,
         limits=limits,
         mover=mover,
-        between=config.between,
+        pictures_per_s=config.pictures_per_s,
         image=config.image,
         quality=config.quality,
     )
@@ -220,12 +222,10 @@ def address_of(listener: socket.socket, token: str) -> str:
 
 def server_of(house: House, keeper: Keeper, title: str, token: str) -> uvicorn.Server:
     """A server that can be run on a bound socket. Nothing a client does is worth a line in the log."""
-    from collections import OrderedDict
-
     import uvicorn
 
     from worldmodel.server.app import App
-    from worldmodel.server.gate import Gate, GuardedHttp, GuardedSocket
+    from worldmodel.server.gate import Gate, GuardedSocket, guarded_http
     from worldmodel.server.messages import MOST_BYTES
 
     app = App(house, Gate(token), keeper, world=title)
@@ -233,7 +233,7 @@ def server_of(house: House, keeper: Keeper, title: str, token: str) -> uvicorn.S
         uvicorn.Config(
             app.asgi,
             loop="asyncio",
-            http=type("Http", (GuardedHttp,), {"_addresses": OrderedDict()}),
+            http=guarded_http(),
             ws=GuardedSocket,
             ws_max_size=MOST_BYTES,
             ws_ping_interval=20.0,
@@ -245,6 +245,7 @@ def server_of(house: House, keeper: Keeper, title: str, token: str) -> uvicorn.S
             log_level="critical",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=2,
             backlog=64,
         )

@@ -22,7 +22,7 @@ class Spool:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="worldmodel-drive-")
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="worldmodel-drive-")  # noqa: SIM115
         self._most_bytes, self._end = most_bytes, 0
         self._lock = threading.Lock()
 

@@ -214,7 +214,7 @@ class Session:
         return SessionState(self._ring, self._state(), seeds, steps, self._tags, self._height_m).row(row)
 
     def restore_row(self, row: int, snapshot: SessionState) -> None:
-        """Return one row to a snapshot of batch 1, of this or of another row, leaving the others to the bit as they are.
+        """Return one row to a snapshot of batch 1, of this or another row, leaving the others to the bit as they are.
 
         Raises:
             ValueError: no such row, or a snapshot of several.
@@ -223,8 +223,9 @@ class Session:
         if len(snapshot.seeds) != 1:
             raise ValueError(f"restore_row: a snapshot of {len(snapshot.seeds)} rows; take one with snapshot_row")
         self._ring.put_row(row, snapshot.ring)
-        self._latents, self._pictures = self._state().clone(), None
-        self._latents[row] = snapshot.latents[0]
+        latents = self._state().clone()
+        latents[row] = snapshot.latents[0]
+        self._latents, self._pictures = latents, None
         self._seeds[row], self._steps[row] = snapshot.seeds[0], snapshot.steps[0]
         self._tags[row], self._height_m[row] = snapshot.tags[0], snapshot.height_m[0]
 
