@@ -162,6 +162,6 @@ def guarded_http() -> type[GuardedHttp]:
     class Http(GuardedHttp):
         """See ``GuardedHttp``."""
 
-        addresses = OrderedDict()
+        addresses: ClassVar[OrderedDict[str, Bucket]] = OrderedDict()
 
     return Http
