@@ -45,8 +45,8 @@ class ServeConfig(StartConfig, WorldConfig):
 
     Attributes:
         world: ``learned``, or the true one, ``reference``.
-        fit: take fewer steps a frame, then no guidance, where this machine is too slow for real time; not where
-            ``steps_per_frame`` or ``guidance`` say what is wanted.
+        fit: take fewer steps a frame where this machine is too slow for real time; not where ``steps_per_frame`` says
+            what is wanted.
         scenario: those a drive can begin from: a scenario, a folder of them, or ``library``.
         seed: of the configured start.
         host: address to listen on.
@@ -138,10 +138,10 @@ def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
         session, about = open_world(config)
         assert isinstance(session, Session)
         title = f"the learned world of {config.model}"
-        if config.fit and config.steps_per_frame is None and config.guidance is None:
+        if config.fit and config.steps_per_frame is None:
             session.sampler = fitting_sampler(session)
             about["sampler"] = dataclasses.asdict(session.sampler)
-            title += f", {session.sampler.steps} steps a frame, guidance {session.sampler.guidance:g}"
+            title += f", {session.sampler.steps} steps a frame"
         rows, mover = LearnedRows(session), Mover(session.camera, session.model.tokenizer.depth)
     about = {**about, **surroundings(), "threads": config.threads, "options": _without_secrets(config)}
     openings = Openings(rows, config, scenarios=config.scenario, seed=config.seed)
@@ -162,24 +162,20 @@ def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
 
 
 def fitting_sampler(session: Session) -> SamplerConfig:
-    """The best of the model's own settings and cheaper ones with which one row steps in real time on this machine.
+    """The model's own settings, with as many steps a frame as one row has time for on this machine, but at least two.
 
-    A single step is never taken: it hardly turns (``docs/serve.md``).
+    Guidance stays: without it a model that was made for it hardly obeys, nor does it with a single step
+    (``docs/serve.md``). A world that is slower than real time is the lesser evil.
     """
     own = session.sampler
-    fewer = max(2, own.steps // 2)
-    choices = [own]
-    for steps, guidance in ((fewer, own.guidance), (own.steps, 1.0), (fewer, 1.0), (2, 1.0)):
-        choice = dataclasses.replace(own, steps=steps, guidance=guidance)
-        if choice not in choices and steps <= own.steps:
-            choices.append(choice)
     trial = Session(session.model, sampler=own, device=str(session.device), precision=session.precision)
     trial.start(Tags.unknown())
-    for choice in choices:
-        trial.sampler = choice
-        if _step_s(trial) <= _SHARE * session.dt_s:
-            return choice
-    return choices[-1]
+    steps = own.steps
+    while True:
+        trial.sampler = dataclasses.replace(own, steps=steps)
+        if steps <= 2 or _step_s(trial) <= _SHARE * session.dt_s:
+            return trial.sampler
+        steps //= 2
 
 
 def _step_s(session: Session) -> float:
