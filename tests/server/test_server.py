@@ -262,3 +262,24 @@ def test_the_longest_drive_ends_with_a_word(serve, client):
         me.until(lambda: me.note("note"))
         assert "as long as one can be" in me.note("note")["text"]
         assert me.ask("rewind", back_s=1.0)["t"] == 0.0
+
+
+def test_a_hand_is_answered_even_while_the_world_is_slow(serve, client, monkeypatch):
+    """A step that takes a second: the picture turns with the wheel long before the world's next frame."""
+    from worldmodel.server.rows import LearnedRows
+
+    step = LearnedRows.step
+
+    def slow(self, *arguments):
+        time.sleep(1.0)
+        return step(self, *arguments)
+
+    with serve() as (address, _), client(address) as me:
+        me.drive(0.2)
+        monkeypatch.setattr(LearnedRows, "step", slow)
+        me.until(lambda: me.pictures[-1][0]["pace"] < 0.5)
+        me.until(lambda: me.pictures[-1][0]["drawn"])
+        me.hold(1.0, 0.0)
+        me.until(lambda: me.pictures[-1][0]["in"] == me.held)
+        assert not me.pictures[-1][0]["drawn"]
+        assert me.pictures[-1][1] != me.pictures[-2][1]

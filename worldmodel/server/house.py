@@ -285,25 +285,24 @@ class House:
             if beat is None:
                 continue
             shown_at, guests = beat
-            count = 0
-            while not self._stop.is_set():
-                count += 1
-                after_s = count * self._interval_s
-                # The world's own next picture is due soon after this one, or it moves further than there is to see.
-                share = after_s * self.pace / self.rows.dt_s
+            due, answered = shown_at, {guest.key: _grip(guest) for guest in guests}
+            while True:
+                due = max(due + self._interval_s, time.monotonic())
+                self._stop.wait(due - time.monotonic())
+                if self._shown is not beat or self._stop.is_set():
+                    break
+                share = (due - shown_at) * self.pace / self.rows.dt_s
+                moving = [(g, g.place) for g in guests if g.place is not None and g.place.is_moving]
                 if share > _LAST_SHARE:
-                    break
-                if (rest_s := shown_at + after_s - time.monotonic()) > 0:
-                    self._stop.wait(rest_s)
-                if self._shown is not beat:
-                    break
-                self._move(guests, share, beat)
+                    # The world's own picture is due. Where it is late, a hand is still answered, but time stands.
+                    share = _LAST_SHARE
+                    moving = [(guest, place) for guest, place in moving if _grip(guest) != answered[guest.key]]
+                if moving:
+                    answered |= {guest.key: _grip(guest) for guest, _ in moving}
+                    self._move(moving, share, beat)
 
-    def _move(self, guests: Sequence[Guest], share: float, beat: object) -> None:
+    def _move(self, moving: Sequence[tuple[Guest, Place]], share: float, beat: object) -> None:
         assert self._mover is not None
-        moving = [(g, g.place) for g in guests if g.place is not None and g.place.is_moving]
-        if not moving:
-            return
         motions = [place.between(share) for _, place in moving]
         motion = EgoMotion(
             np.array([float(m.speed_mps) for m in motions]), np.array([float(m.yaw_rate_radps) for m in motions])
@@ -358,6 +357,11 @@ class House:
         else:
             guest.place.restart(opening, image)
         self.show(guest, opening.frame, image, drawn=True)
+
+
+def _grip(guest: Guest) -> tuple[float, float]:
+    """What somebody holds now."""
+    return (0.0, 0.0) if guest.place is None else (guest.place.hold.steer, guest.place.hold.pedal)
 
 
 def _step_back() -> None:
