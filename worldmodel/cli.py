@@ -31,6 +31,7 @@ MODES = {
     "restyle": ("worldmodel.simulation.restyle", "RestyleConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
     "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
+    "serve": ("worldmodel.server.serve", "ServeConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
@@ -55,6 +56,8 @@ PLAIN_KEYS = frozenset(
         "profile",
         "init",
         "name",
+        "host",
+        "token",
     }
 )
 

@@ -12,7 +12,7 @@ from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.simulation.session import Session
+from worldmodel.simulation.session import Session, SessionState
 from worldmodel.types import Clip, EgoMotion, Tags, World
 
 
@@ -161,6 +161,63 @@ def test_resetting_a_row_leaves_the_others_to_the_bit_and_starts_it_as_if_alone(
     assert (world.latents()[0] - row).abs().max() < 1e-4
     with pytest.raises(ValueError, match="no row 3"):
         world.reset(3, clip(0))
+
+
+def latents_of(world: Session, steps: range) -> torch.Tensor:
+    out = []
+    for t in steps:
+        m = motion(t)
+        world.step(EgoMotion(m.speed_mps + np.arange(world.batch), m.yaw_rate_radps), decode=False)
+        out.append(world.latents().clone())
+    return torch.stack(out)
+
+
+def test_a_row_goes_back_alone_and_the_others_do_not_feel_it(world: Session) -> None:
+    world.start([clip(0), clip(1), clip(2)], seed=3)
+    latents_of(world, range(WINDOW + 1))
+    then = world.snapshot_row(1)
+    first = latents_of(world, range(WINDOW + 3))
+    undisturbed = world.snapshot()
+    expected = latents_of(world, range(2 * WINDOW))
+    world.restore(undisturbed)
+    world.restore_row(1, then)
+    after = latents_of(world, range(2 * WINDOW))
+    assert torch.equal(after[:, [0, 2]], expected[:, [0, 2]])
+    # The ring's slots lie otherwise by now, so sums are taken in another order.
+    assert (after[: WINDOW + 3, 1] - first[:, 1]).abs().max() < 1e-4
+    assert (after[:, 1] - expected[:, 1]).abs().max() > 1e-3
+
+
+def test_a_row_alone_comes_back_to_the_bit(world: Session) -> None:
+    world.start(clip(0), seed=3)
+    latents_of(world, range(WINDOW + 1))
+    then = world.snapshot_row(0)
+    first = latents_of(world, range(5))
+    world.restore(SessionState.joined([then]))
+    assert torch.equal(latents_of(world, range(5)), first)
+
+
+def test_rows_of_several_worlds_make_a_batch(world: Session) -> None:
+    """As people come and go: each row is what it is alone, however old it is and whoever is beside it."""
+    states, expected = [], []
+    for row, age in enumerate((1, WINDOW + 2, 3 * WINDOW)):
+        world.start(clip(row), seed=row)
+        latents_of(world, range(age))
+        states.append(world.snapshot_row(0))
+        alone = [world.step(EgoMotion(motion(t).speed_mps + row, motion(t).yaw_rate_radps)) for t in range(6)]
+        assert alone[0] is not None
+        expected.append(world.latents()[0].clone())
+    world.restore(SessionState.joined(states))
+    together = latents_of(world, range(6))[-1]
+    for row in range(3):
+        assert (together[row] - expected[row]).abs().max() < 1e-4
+    world.restore(world.snapshot().row(2))
+    assert world.batch == 1
+    assert torch.equal(world.latents()[0], together[2])
+    with pytest.raises(ValueError, match="no row 1"):
+        world.snapshot_row(1)
+    with pytest.raises(ValueError, match="a snapshot of 3 rows"):
+        world.restore_row(0, SessionState.joined(states))
 
 
 def test_motion_reaches_the_frame_it_leads_to(world: Session) -> None:

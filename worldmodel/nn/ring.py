@@ -10,6 +10,7 @@ Legend: B rows, N tokens, G key-value heads, W slots, K head width.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -77,6 +78,41 @@ class Ring:
         """An independent ring of every row so many times: all of them, then all of them again."""
         keys, values = ([torch.cat([x] * copies) for x in side] for side in (self.keys, self.values))
         return Ring(keys, values, self.slot, self.count_B.repeat(copies))
+
+    def row(self, row: int) -> Ring:
+        """An independent ring of one row."""
+        part = slice(row, row + 1)
+        return Ring(
+            [k[part].clone() for k in self.keys],
+            [v[part].clone() for v in self.values],
+            self.slot,
+            self.count_B[part].clone(),
+        )
+
+    def put_row(self, row: int, other: Ring) -> None:
+        """Make one row what the only row of ``other`` is, turned so that its newest frame has the age it has there."""
+        shift = self.slot - other.slot
+        for mine, its in zip(self.keys + self.values, other.keys + other.values):
+            mine[row] = torch.roll(its[0], shift, dims=2)
+        self.count_B = self.count_B.clone()
+        self.count_B[row] = other.count_B[0]
+
+    @classmethod
+    def joined(cls, rings: Sequence[Ring]) -> Ring:
+        """Rows of several rings of one network, one after the other, at the slot of the first."""
+        slot = rings[0].slot
+
+        def together(sides: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
+            return [
+                torch.cat([torch.roll(x, slot - ring.slot, dims=3) for x, ring in zip(side, rings)]) for side in sides
+            ]
+
+        return cls(
+            together(zip(*(ring.keys for ring in rings))),
+            together(zip(*(ring.values for ring in rings))),
+            slot,
+            torch.cat([ring.count_B for ring in rings]),
+        )
 
     def clone(self) -> Ring:
         """An independent copy, sharing no memory."""

@@ -38,6 +38,33 @@ class SessionState:
     tags: NDArray[np.int64]
     height_m: NDArray[np.float64]
 
+    def row(self, row: int) -> SessionState:
+        """One row of it, as a snapshot of its own."""
+        part = slice(row, row + 1)
+        return SessionState(
+            self.ring.row(row),
+            self.latents[part].clone(),
+            self.seeds[part],
+            self.steps[part],
+            self.tags[part].copy(),
+            self.height_m[part].copy(),
+        )
+
+    @classmethod
+    def joined(cls, states: Sequence[SessionState]) -> SessionState:
+        """Rows of several snapshots of one model, one after the other: ``restore`` makes a batch of them.
+
+        Alone, a snapshot comes back as it is, to the bit.
+        """
+        return cls(
+            Ring.joined([state.ring for state in states]),
+            torch.cat([state.latents for state in states]),
+            tuple(seed for state in states for seed in state.seeds),
+            tuple(step for state in states for step in state.steps),
+            np.concatenate([state.tags for state in states]),
+            np.concatenate([state.height_m for state in states]),
+        )
+
 
 class Session:
     """The learned world, frame by frame.
@@ -109,23 +136,13 @@ class Session:
         Raises:
             ValueError: no such row, or a context of the wrong frame size.
         """
-        if not 0 <= row < self.batch:
-            raise ValueError(f"reset: no row {row} in a batch of {self.batch}")
+        self._check_row("reset", row)
         if seed is not None:
             self._seeds[row] = seed
-        self._steps[row] = 0
         alone = Session.__new__(Session)
         alone.__dict__.update(self.__dict__)
-        single = [self._seeds[row]]
-        alone.start(context, batch=1, seed=single[0])
-        # Laid into this world's ring so that the row's newest frame has the age it has in the others.
-        shift = self._ring.slot - alone._ring.slot
-        for mine, its in zip(self._ring.keys + self._ring.values, alone._ring.keys + alone._ring.values):
-            mine[row] = torch.roll(its[0], shift, dims=2)
-        self._ring.count_B = self._ring.count_B.clone()
-        self._ring.count_B[row] = alone._ring.count_B[0]
-        self._state()[row], self._pictures = alone._state()[0], None
-        self._steps[row], self._tags[row], self._height_m[row] = alone._steps[0], alone._tags[0], alone._height_m[0]
+        alone.start(context, batch=1, seed=self._seeds[row])
+        self.restore_row(row, alone.snapshot())
 
     @torch.no_grad()
     def step(self, motion: EgoMotion, *, tags: Tags | None = None, decode: bool = True) -> NDArray[np.uint8] | None:
@@ -185,6 +202,36 @@ class Session:
         self._ring, self._latents, self._pictures = snapshot.ring.clone(), snapshot.latents.clone(), None
         self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
+
+    def snapshot_row(self, row: int) -> SessionState:
+        """The state of one row, a snapshot of batch 1; ``snapshot().row(row)`` without copying the others.
+
+        Raises:
+            ValueError: no such row.
+        """
+        self._check_row("snapshot_row", row)
+        seeds, steps = tuple(self._seeds), tuple(self._steps)
+        return SessionState(self._ring, self._state(), seeds, steps, self._tags, self._height_m).row(row)
+
+    def restore_row(self, row: int, snapshot: SessionState) -> None:
+        """Return one row to a snapshot of batch 1, of this or another row, leaving the others to the bit as they are.
+
+        Raises:
+            ValueError: no such row, or a snapshot of several.
+        """
+        self._check_row("restore_row", row)
+        if len(snapshot.seeds) != 1:
+            raise ValueError(f"restore_row: a snapshot of {len(snapshot.seeds)} rows; take one with snapshot_row")
+        self._ring.put_row(row, snapshot.ring)
+        latents = self._state().clone()
+        latents[row] = snapshot.latents[0]
+        self._latents, self._pictures = latents, None
+        self._seeds[row], self._steps[row] = snapshot.seeds[0], snapshot.steps[0]
+        self._tags[row], self._height_m[row] = snapshot.tags[0], snapshot.height_m[0]
+
+    def _check_row(self, call: str, row: int) -> None:
+        if not 0 <= row < self.batch:
+            raise ValueError(f"{call}: no row {row} in a batch of {self.batch}")
 
     def _begin(self, contexts: list[tuple[int, Clip | Tags]]) -> None:
         """Feed every row its context. Rows with shorter contexts wait, so that all end at the same slot."""
