@@ -78,11 +78,11 @@ class Session:
 
     @torch.no_grad()
     def start(
-        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int = 0
+        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int | Sequence[int] = 0
     ) -> NDArray[np.uint8]:
         """Begin: from frames, or from tags alone, in which case the first frame is drawn. Returns (B, H, W, 3).
 
-        Row i is the row that ``seed + i`` gives alone.
+        Row i is the row that ``seed + i`` gives alone, or ``seed[i]`` where there is one for each.
 
         Raises:
             ValueError: a context of the wrong frame size, or as many contexts as there are not rows.
@@ -96,7 +96,8 @@ class Session:
         like = next(d.parameters())
         self._ring = d.transformer.new_ring(rows, tokens, like=like)
         self._latents, self._pictures = like.new_zeros(rows, d.views, d.tokens, d.channels), None
-        self._seeds, self._steps = [seed + i for i in range(rows)], [0] * rows
+        self._seeds = [seed + i for i in range(rows)] if isinstance(seed, int) else list(seed)
+        self._steps = [0] * rows
         self._tags = np.zeros((rows, len(VOCABULARY)), dtype=np.int64)
         self._height_m = np.full(rows, self.camera.height_m)
         self._begin(list(enumerate(contexts)))
