@@ -30,6 +30,8 @@ MODES = {
     "mine": ("worldmodel.simulation.mining", "MineConfig"),
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
     "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
+    "evaluate_policy": ("worldmodel.evaluation.evaluate_policy", "EvaluatePolicyConfig"),
+    "validate": ("worldmodel.evaluation.validate", "ValidateConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
@@ -46,6 +48,9 @@ PLAIN_KEYS = frozenset(
         "views",
         "kinds",
         "policy",
+        "policies",
+        "driver",
+        "judge",
         "prompt",
         "out",
         "device",

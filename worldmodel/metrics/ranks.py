@@ -60,6 +60,10 @@ def rank_violations(scores: FloatArray, truth: FloatArray) -> FloatArray:
     return np.where(inverted, np.abs(b[:, None] - b[None]), 0.0)
 
 
+#: Less exposure than this (a metre) is no exposure.
+_LEAST = 1e-3
+
+
 @dataclasses.dataclass(frozen=True)
 class Agreement:
     """How one world's scores agree with another's over policies, with bootstrap intervals.
@@ -76,9 +80,21 @@ class Agreement:
 
 
 def agreement(
-    scores: FloatArray, truth: FloatArray, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+    scores: FloatArray,
+    truth: FloatArray,
+    *,
+    per: tuple[FloatArray, FloatArray] | None = None,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> Agreement:
     """Agreement of ``(P, N)`` scores, drive n of both worlds beginning alike; drives are what is drawn again.
+
+    Args:
+        scores, truth: of each drive; a policy's score is their mean over its drives.
+        per: exposure ``(P, N)`` of ``scores`` and of ``truth`` (kilometres): a policy's score is then the sum of its
+            scores over the sum of its exposure.
+        level: of the intervals. draws, seed: of the bootstrap.
 
     Raises:
         ValueError: shapes that differ or are not (P, N), fewer than three policies or two drives, or NaN.
@@ -88,13 +104,22 @@ def agreement(
         raise ValueError(f"scores: expected shape (P, N) with N of at least 2 twice, got {scores.shape}, {truth.shape}")
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, scores.shape[1], (draws, scores.shape[1]))
-    pairs = [(scores[:, c].mean(axis=1), truth[:, c].mean(axis=1)) for c in chosen]
+
+    def of_policies(values: FloatArray, exposure: FloatArray | None, drives: NDArray[np.int64]) -> FloatArray:
+        if exposure is None:
+            return values[:, drives].mean(axis=1)
+        return values[:, drives].sum(axis=1) / np.maximum(exposure[:, drives].sum(axis=1), _LEAST)
+
+    exposures = (None, None) if per is None else tuple(np.asarray(e, dtype=np.float64) for e in per)
+    every = np.arange(scores.shape[1])
+    pairs = [(of_policies(scores, exposures[0], c), of_policies(truth, exposures[1], c)) for c in chosen]
+    whole = of_policies(scores, exposures[0], every), of_policies(truth, exposures[1], every)
 
     def interval(of: Callable[[FloatArray, FloatArray], float]) -> Interval:
         drawn = np.array([of(a, b) for a, b in pairs])
         drawn = drawn[np.isfinite(drawn)]
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if len(drawn) else (np.nan, np.nan)
-        return Interval(of(scores.mean(axis=1), truth.mean(axis=1)), float(low), float(high), scores.shape[1])
+        return Interval(of(*whole), float(low), float(high), scores.shape[1])
 
     return Agreement(interval(pearson), interval(spearman), interval(mean_maximum_rank_violation), len(scores))
 

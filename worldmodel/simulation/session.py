@@ -38,6 +38,16 @@ class SessionState:
     tags: NDArray[np.int64]
     height_m: NDArray[np.float64]
 
+    def of_rows(self, rows: Sequence[int]) -> SessionState:
+        """A state with these rows of this one, each as often as it is named: for trying several ways from one
+        moment."""
+        at = list(rows)
+        ring = Ring(
+            [x[at] for x in self.ring.keys], [x[at] for x in self.ring.values], self.ring.slot, self.ring.count_B[at]
+        )
+        seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
+        return SessionState(ring, self.latents[at], seeds, steps, self.tags[at], self.height_m[at])
+
 
 class Session:
     """The learned world, frame by frame.
@@ -156,6 +166,32 @@ class Session:
         self._pictures = None
         self._keep(told)
         return self.decode() if decode else None
+
+    @torch.no_grad()
+    def observe(self, frames: NDArray[np.uint8], motion: EgoMotion, *, tags: Tags | None = None) -> None:
+        """Take frames ``(B, H, W, 3)`` that were seen elsewhere as the next ones, instead of drawing them.
+
+        Args:
+            frames: of the model's size.
+            motion: ``(B,)`` or (), from the newest frame to these; NaN where unknown.
+            tags: as of ``step``.
+
+        Raises:
+            ValueError: frames of another size or number.
+        """
+        wanted = (self.batch, self.camera.height_px, self.camera.width_px, 3)
+        if frames.shape != wanted:
+            raise ValueError(f"observe: frames are {frames.shape}, expected {wanted}")
+        if tags is not None:
+            self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
+        told = self._told(
+            np.broadcast_to(motion.speed_mps, (self.batch,)),
+            np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
+            np.full(self.batch, self.dt_s),
+        )
+        latents = self.model.tokenizer.encode(to_network(torch.from_numpy(frames).to(self.device)))
+        self._latents, self._pictures = self.model.dynamics.normalise(latents)[:, None], None
+        self._keep(told)
 
     @torch.no_grad()
     def decode(self) -> NDArray[np.uint8]:
