@@ -91,19 +91,19 @@ class ImaginingPlanner:
 
     def _remember(self, observation: Observation) -> None:
         """Show the model what is seen, with the motion that led there."""
-        frames, speed = observation.frames, observation.speed_mps
-        fresh = [row for row in range(len(speed)) if self._rows[row].age == 0]
-        if self._memory.batch != len(speed):
-            contexts = [_single(frame, self._memory) for frame in frames]
-            self._memory.start(contexts, batch=len(speed))
-        elif len(fresh) < len(speed):
-            before = np.array([self._rows[row].speed_mps for row in range(len(speed))])
-            moved_mps = np.where([row in fresh for row in range(len(speed))], np.nan, (before + speed) / 2)
-            self._memory.observe(frames, EgoMotion(moved_mps, moved_mps * observation.curvature_1pm))
-        if self._memory.batch == len(speed) and fresh:
+        frames, speed, memory = observation.frames, observation.speed_mps, self._memory
+        rows = range(len(speed))
+        fresh = [row for row in rows if self._rows[row].age == 0]
+        if memory.batch != len(speed):
+            memory.start([_single(frame, memory) for frame in frames], batch=len(speed))
+        else:
+            if len(fresh) < len(speed):
+                before = np.array([np.nan if row in fresh else self._rows[row].speed_mps for row in rows])
+                moved_mps = (before + speed) / 2
+                memory.observe(frames, EgoMotion(moved_mps, moved_mps * observation.curvature_1pm))
             for row in fresh:
-                self._memory.reset(row, _single(frames[row], self._memory), seed=row)
-        for row in range(len(speed)):
+                memory.reset(row, _single(frames[row], memory))
+        for row in rows:
             self._rows[row].speed_mps = float(speed[row])
             if row in fresh:
                 self._rows[row].wanted_mps = max(float(speed[row]), 5.0)

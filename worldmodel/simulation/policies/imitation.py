@@ -9,6 +9,7 @@ Shapes: B rows; H, W pixels.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class ImitationNetwork(nn.Module):
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.SiLU())
-                for a, b in zip(widths, widths[1:])
+                for a, b in itertools.pairwise(widths)
             )
         )
         rows, columns = config.height_px // 16, config.width_px // 16

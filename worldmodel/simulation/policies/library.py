@@ -5,7 +5,8 @@ idm-normal+gain=0.5+delay=0.3+noise=1    the same, made worse (``handicaps``)
 scripted:winding            a profile of conf/profiles, or its YAML file
 my_policy.onnx  my_policy.pt    a network with its declaration beside it (``network_file``)
 http://localhost:8000       a policy in another process or language (``remote``)
-outputs/imitation/small     an imitation network's folder (``imitation``)
+imitation-small             a network that ``simulation.imitating`` has trained, or its folder
+mpc                         plans in the world model of the run (``imagining``)
 """
 
 from __future__ import annotations
@@ -14,19 +15,26 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
+from worldmodel.model import WorldModel
 from worldmodel.perception.network import Perceiver
 from worldmodel.perception.reader import load_perceiver
 from worldmodel.perception.streaming import StreamingReader
 from worldmodel.simulation.documents import find_document
+from worldmodel.simulation.policies import imitation
 from worldmodel.simulation.policies.handicaps import HANDICAPS
+from worldmodel.simulation.policies.imagining import ImaginingPlanner, planner_session
 from worldmodel.simulation.policies.keeper import LaneKeeper
+from worldmodel.simulation.policies.network_file import SUFFIXES, NetworkFile
 from worldmodel.simulation.policies.oracle import OracleKeeper, oracle
 from worldmodel.simulation.policies.policy import Policy
+from worldmodel.simulation.policies.remote import RemotePolicy
 from worldmodel.simulation.policies.seeing import seeing_drivers
 from worldmodel.simulation.policies.simple import Constant, Random, RecordedOfTrial, Scripted
 from worldmodel.simulation.policies.style import STYLES
 from worldmodel.simulation.profile import Profile
+from worldmodel.simulation.session import Session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +45,18 @@ class Tools:
         device: where their networks compute.
         model: the world model that planners plan in.
         driver: perception they see by, a bundled name or a folder.
+        imitation: folder of ``imitation-*`` networks; empty for ``imitation.FOLDER``.
     """
 
     device: str = "cpu"
     model: str = "nano"
     driver: str = "driver"
+    imitation: str = ""
+
+    def planner(self) -> ImaginingPlanner:
+        """A planner of one's own, on a model that is shared; its futures take two steps a frame."""
+        memory = Session(_model(self.model, self.device), device=self.device)
+        return ImaginingPlanner(memory, planner_session(memory, steps=2), self.reader())
 
     def reader(self) -> StreamingReader:
         """A reader of one's own, on weights that are shared."""
@@ -53,6 +68,11 @@ def _network(name: str) -> Perceiver:
     return load_perceiver(name)
 
 
+@functools.lru_cache(maxsize=2)
+def _model(name: str, device: str) -> WorldModel:
+    return WorldModel.from_pretrained(name, device=device)
+
+
 def _makers(tools: Tools) -> dict[str, Callable[[], Policy]]:
     """Name to the function that makes it."""
     made: dict[str, Callable[[], Policy]] = {
@@ -61,6 +81,7 @@ def _makers(tools: Tools) -> dict[str, Callable[[], Policy]]:
         "recorded": RecordedOfTrial,
         "lane-keeper": LaneKeeper,
         **seeing_drivers(tools.reader),
+        "mpc": tools.planner,
         "oracle-keeper": OracleKeeper,
     }
     return made | {f"oracle-{style}": functools.partial(oracle, style) for style in STYLES}
@@ -95,6 +116,15 @@ def _open(name: str, tools: Tools) -> Policy:
     makers = _makers(tools)
     if name in makers:
         return makers[name]()
+    if name.startswith(("http://", "https://")):
+        return RemotePolicy(name)
+    if name.endswith(SUFFIXES):
+        return NetworkFile(name, device=tools.device)
+    if name.removeprefix("imitation-") in imitation.BUDGETS:
+        folder = Path(tools.imitation or imitation.FOLDER) / name.removeprefix("imitation-")
+        return imitation.Imitator.load(folder, name=name, device=tools.device)
+    if (Path(name) / imitation.FILE).is_file():
+        return imitation.Imitator.load(name, name=name, device=tools.device)
     if name.startswith("scripted:"):
         return Scripted(Profile.load(find_document("profiles", name.removeprefix("scripted:"))))
     close = difflib.get_close_matches(name, makers, n=1)
