@@ -17,11 +17,11 @@ from tqdm import trange
 
 from worldmodel.datasets.episodes import Episode, EpisodeDataset
 from worldmodel.datasets.windows import ClipWindows, load_all
-from worldmodel.perception.network import Perceiver
+from worldmodel.perception.network import Look, Perceiver
 from worldmodel.perception.plane import read_motion
 from worldmodel.perception.reader import Reader
 from worldmodel.tokenizer.tokenizer import to_network
-from worldmodel.training.perceiving import LENGTH, ClipsWithTruth, changed, perception_loss, target_of
+from worldmodel.training.perceiving import ClipsWithTruth, changed, clip_length, perception_loss, read_row, target_of
 from worldmodel.training.stages import as_tensors
 from worldmodel.types import EgoMotion
 
@@ -31,18 +31,20 @@ def fine_tuned(network: Perceiver, episode: Episode, *, steps: int, learning_rat
     network = copy.deepcopy(network).train().requires_grad_(True)
     (whole,) = load_all([episode])
     half = whole.length // 2
-    windows = ClipWindows([whole], length=LENGTH, batch_size=1, seed=0)
+    length = clip_length(network.config)
+    windows = ClipWindows([whole], length=length, batch_size=1, seed=0)
     clips, generator = ClipsWithTruth(windows), torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate)
     for step in trange(steps, desc="fine-tuning"):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - step / steps)
-        firsts = torch.randint(0, half - LENGTH, (8,), generator=generator).tolist()
+        firsts = torch.randint(0, half - length, (8,), generator=generator).tolist()
         batch = as_tensors(clips.gather([(0, first) for first in firsts]))
         x = changed(to_network(batch.frames), generator)
-        x = network.sized(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        looks = [network.look(x[:, row]) for row in range(2)]
-        loss, _ = perception_loss(network, network(*looks), target_of(batch, 1))
+        looks = network.look(network.sized(x.flatten(0, 1)))
+        row = network.config.context - 1
+        percept = read_row(network, Look(*(part.unflatten(0, x.shape[:2]) for part in looks)), row)
+        loss, _ = perception_loss(network, percept, target_of(batch, row))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

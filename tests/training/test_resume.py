@@ -120,7 +120,7 @@ def test_shrinking_averages_and_keeps_the_canonical_view() -> None:
 
 def test_the_learning_rate_is_a_trapezium() -> None:
     stage = StageConfig(steps=100, warmup_share=0.1, decay_share=0.4)
-    factors = [trapezium(k, stage) for k in range(100)]
+    factors = [trapezium((k + 1) / 100, stage) for k in range(100)]
     assert factors[9:60] == [1.0] * 51
     assert factors[0] == pytest.approx(0.1)
     assert factors[-1] == 0

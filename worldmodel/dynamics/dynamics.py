@@ -65,8 +65,8 @@ class Told:
     moved: Float[Tensor, "b t v n c"] | None = None
     moved_tau: Float[Tensor, "b t"] | None = None
 
-    def rows(self, index: slice | Tensor | tuple[slice, ...]) -> Told:
-        """The same for some rows of the batch or, given two slices, for some frames of some rows."""
+    def rows(self, index: slice | Tensor | tuple[slice | Tensor, ...]) -> Told:
+        """The same for some rows of the batch or, given two indices, for some frames of some rows."""
         return Told(*(None if x is None else x[index] for x in (self.motion, self.tags, self.moved, self.moved_tau)))  # pyright: ignore
 
     def without_motion(self) -> Told:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Bool, Float
 
 
@@ -35,6 +36,7 @@ class ObjectiveConfig:
         shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
         drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
             alone are made unknown.
+        drop_each_tag: share of clips in which one kind of tag or another is made unknown.
     """
 
     finest: int = 32
@@ -46,6 +48,7 @@ class ObjectiveConfig:
     drop_motion: float = 0.1
     drop_tags: float = 0.15
     drop_moved: float = 0.05
+    drop_each_tag: float = 0.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +89,6 @@ def share_of(batch: int, share: float) -> int:
     return max(1, round(batch * share)) if share else 0
 
 
-def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise of the shape of ``x``. On an accelerator a stream of its own, seeded by ``generator``."""
-    if x.device.type == "cpu":
-        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.randn(x.shape, generator=torch.Generator(x.device).manual_seed(seed), device=x.device, dtype=x.dtype)
-
-
 def blend(clean: Tensor, noise: Tensor, tau_BT: Tensor) -> Tensor:
     """x_tau of latents ``(B, T, V, N, C)``."""
     tau = tau_BT[:, :, None, None, None]
@@ -119,15 +114,21 @@ def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Tol
     """Make the motion or the tags of some clips unknown, so that unlabelled footage is nothing new."""
     batch = len(told.motion)
     device = told.motion.device
-    no_motion = (torch.rand(batch, generator=generator) < config.drop_motion).to(device)
-    no_tags = (torch.rand(batch, generator=generator) < config.drop_tags).to(device)
+
+    def chosen(share: float, *shape: int) -> Tensor:
+        return hand_over(torch.rand(batch, *shape, generator=generator) < share, device)
+
+    no_motion = chosen(config.drop_motion)
     motion = told.motion.clone()
     # The time step and the camera height are never what a dataset lacks: only displacement and turn are dropped.
     motion[..., :2] = motion[..., :2].masked_fill(no_motion[:, None, None], torch.nan)
-    tags = None if told.tags is None else told.tags.masked_fill(no_tags[:, None, None], 0)
+    tags = told.tags
+    if tags is not None:
+        no_tags = chosen(config.drop_tags, 1) | chosen(config.drop_each_tag, tags.shape[-1])
+        tags = tags.masked_fill(no_tags[:, None], 0)
     if told.moved is None:
         return Told(motion, tags)
-    no_moved = no_motion | (torch.rand(batch, generator=generator) < config.drop_moved).to(device)
+    no_moved = no_motion | chosen(config.drop_moved)
     return Told(motion, tags, told.moved.masked_fill(no_moved[:, None, None, None, None], torch.nan))
 
 
@@ -137,7 +138,7 @@ def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator)
         return told
     tau_BT = config.moved_tau_min + (1 - config.moved_tau_min) * torch.rand(told.moved.shape[:2], generator=generator)
     noise = noise_like(told.moved, generator)
-    tau_BT = tau_BT.to(told.moved)
+    tau_BT = hand_over(tau_BT, told.moved.device).to(told.moved.dtype)
     return dataclasses.replace(told, moved=blend(told.moved, noise, tau_BT), moved_tau=tau_BT)
 
 
@@ -168,7 +169,7 @@ def shortcut_forcing_loss(
     device = clean_BTVNC.device
     told = drop(told, config, generator)
     levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
-    levels = Levels(levels.tau.to(device), levels.d.to(device), levels.is_shortcut.to(device))
+    levels = Levels(*(hand_over(x, device) for x in (levels.tau, levels.d, levels.is_shortcut)))
     noise = noise_like(clean_BTVNC, generator)
     seen = clean_BTVNC
     if past_BTVNC is not None:
@@ -190,9 +191,12 @@ def shortcut_forcing_loss(
         error_BTVN = error_BTVN * weight_BN[:, None, None] / weight_BN.mean().clamp(min=1e-6)
     error_BT = error_BTVN.mean(dim=(2, 3))
     loss = ((0.9 * levels.tau + 0.1) * error_BT).mean()
-    with torch.no_grad():
-        low = (levels.tau < 0.25) & ~levels.is_shortcut
-        figures = {"error_low_tau": error_BT[low].mean() if low.any() else loss.new_tensor(torch.nan)}
-        if levels.is_shortcut.any():
-            figures["error_shortcut"] = error_BT[levels.is_shortcut].mean()
+    with torch.no_grad():  # means over some frames, NaN where there are none, without asking how many there are
+        figures = {"error_low_tau": _mean_where(error_BT, (levels.tau < 0.25) & ~levels.is_shortcut)}
+        if shortcut:
+            figures["error_shortcut"] = _mean_where(error_BT, levels.is_shortcut)
     return loss, figures
+
+
+def _mean_where(x: Tensor, where: Tensor) -> Tensor:
+    return (x * where).sum() / where.sum()

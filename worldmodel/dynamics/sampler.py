@@ -35,6 +35,7 @@ class SamplerConfig:
             otherwise the finest, which is sharper while they are not.
         guidance: how much further than what is told leads, from what would come untold (classifier-free guidance, arXiv
             2207.12598, of motion); 1 for no further, and half the cost.
+        first_steps: instead of ``steps``, of a drive's first frame where nothing is known that came before it.
     """
 
     steps: int = 4
@@ -42,11 +43,13 @@ class SamplerConfig:
     moved_tau: float = 0.9
     shortcuts: bool = False
     guidance: float = 1.0
+    first_steps: int = 32
 
     def validate(self) -> SamplerConfig:
-        """Raise ``ValueError`` unless steps is a power of two up to 64 and the levels are in (0, 1]."""
-        if self.steps not in (1, 2, 4, 8, 16, 32, 64):
-            raise ValueError(f"steps_per_frame: expected a power of two from 1 to 64, got {self.steps}")
+        """Raise ``ValueError`` unless steps are powers of two up to 64 and the levels are in (0, 1]."""
+        for name, steps in (("steps_per_frame", self.steps), ("first_steps", self.first_steps)):
+            if steps not in (1, 2, 4, 8, 16, 32, 64):
+                raise ValueError(f"{name}: expected a power of two from 1 to 64, got {steps}")
         for name in ("past_tau", "moved_tau"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a number in (0, 1], got {getattr(self, name)}")

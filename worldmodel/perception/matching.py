@@ -45,6 +45,8 @@ class Matching(nn.Module):
     far_right_RU: Tensor
     turns_K: Tensor
     chords_K: Tensor
+    far_RU2: Tensor
+    turned_KRU2: Tensor
 
     def __init__(self, camera: Camera, features: int = 8, width: int = 32) -> None:
         super().__init__()
@@ -67,6 +69,9 @@ class Matching(nn.Module):
         self._keep("far_right_RU", np.broadcast_to(aside[None], _RU_FAR))
         self._keep("turns_K", TURNS_RAD)
         self._keep("chords_K", CHORDS)
+        far, turned = self._turned()  # the same for all frames
+        self.register_buffer("far_RU2", far, persistent=False)
+        self.register_buffer("turned_KRU2", turned, persistent=False)
 
     def _keep(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.tensor(np.array(values), dtype=torch.float32), persistent=False)
@@ -77,60 +82,59 @@ class Matching(nn.Module):
         # Pooled and spread again: as good as a running mean here, and twenty times faster.
         slow = F.interpolate(F.avg_pool2d(seen, _SLOW_PX), scale_factor=float(_SLOW_PX), mode="bilinear")
         fine = seen - slow
-        return fine * ((fine * fine).sum(dim=1, keepdim=True) + 1e-6).rsqrt()
+        # In plain order, which is what places are sampled from fastest.
+        return (fine * ((fine * fine).sum(dim=1, keepdim=True) + 1e-6).rsqrt()).contiguous()
 
     def forward(self, before_BCHW: Tensor, after_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the turn ``(B, 65)`` and of the chord ``(B, 70)`` between ``features`` of two frames."""
-        turn_BGK, _ = self._agreement(before_BCHW, after_BCHW, *self._turned())
+        turn_BGK, _ = self._agreement(before_BCHW, after_BCHW, self.far_RU2, self.turned_KRU2)
         turn_BK = self.judge_turn(turn_BGK)[:, 0]
         turn_B = (turn_BK.softmax(dim=1) * self.turns_K).sum(dim=1).detach()
         chord_BGK, seen_BGK = self._agreement(before_BCHW, after_BCHW, *self._moved(turn_B))
         return turn_BK, self.judge_chord(torch.cat([chord_BGK, seen_BGK], dim=1))[:, 0]
 
     def _turned(self) -> tuple[Tensor, Tensor]:
-        """Where far places are, and where a turn leaves them: tangents right and down, ``(1, K, R, U, 2)``."""
+        """Where far places are, ``(R, U, 2)``, and where a turn leaves them, ``(K, R, U, 2)``, as ``_pixels`` has it."""
         angle = torch.atan(self.far_right_RU) + self.turns_K[:, None, None]  # a turn left moves all to the right
         grow = torch.cos(torch.atan(self.far_right_RU)) / torch.cos(angle)
-        after = torch.stack([torch.tan(angle), self.far_down_RU * grow], dim=-1)
-        return torch.stack([self.far_right_RU, self.far_down_RU], dim=-1), after[None]
+        return self._pixels(self.far_right_RU, self.far_down_RU), self._pixels(angle.tan(), self.far_down_RU * grow)
 
     def _moved(self, turn_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of the ground, turned by ``turn_B`` and moved by every chord: ``(B, K, R, U, 2)``."""
+        """The same of the ground, turned by ``turn_B`` and moved by every chord: ``(R, U, 2)``, ``(B, K, R, U, 2)``."""
         half = (turn_B / 2)[:, None, None, None]
         chord = self.chords_K[:, None, None]
         ahead = self.ground_ahead_RU - chord * torch.cos(half)
         left = self.ground_left_RU - chord * torch.sin(half)
         cos, sin = torch.cos(2 * half), torch.sin(2 * half)
-        ahead, left = (cos * ahead + sin * left).clamp(min=0.3), cos * left - sin * ahead
-        before = torch.stack([-self.ground_left_RU, torch.ones_like(self.ground_left_RU)], dim=-1)
-        return before / self.ground_ahead_RU[..., None], torch.stack([-left, torch.ones_like(left)], -1) / ahead[
-            ..., None
-        ]
+        near = 1 / (cos * ahead + sin * left).clamp(min=0.3)
+        here = self._pixels(-self.ground_left_RU / self.ground_ahead_RU, 1 / self.ground_ahead_RU)
+        return here, self._pixels((sin * ahead - cos * left) * near, near)
 
     def _agreement(
         self, before_BCHW: Tensor, after_BCHW: Tensor, here_RU2: Tensor, there_BKRU2: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean agreement of each group of places at each candidate, and the share that is still in the picture."""
         batch, channels = before_BCHW.shape[:2]
-        shape_KRU = there_BKRU2.shape[1:4]
-        here = self._pixels(here_RU2)
-        there = self._pixels(there_BKRU2).expand(batch, *shape_KRU, 2)
-        inside = (there.abs() <= 1).all(dim=-1).float()
-        first = F.grid_sample(before_BCHW, here.expand(batch, *here.shape), align_corners=False)
+        shape_KRU = there_BKRU2.shape[-4:-1]
+        there = there_BKRU2.expand(batch, *shape_KRU, 2)
+        right, down = there_BKRU2.unbind(-1)
+        inside = ((right.abs() <= 1) & (down.abs() <= 1)).to(before_BCHW.dtype)
+        first = F.grid_sample(before_BCHW, here_RU2.expand(batch, *here_RU2.shape), align_corners=False)
         flat = there.reshape(batch, shape_KRU[0] * shape_KRU[1], shape_KRU[2], 2)
         second = F.grid_sample(after_BCHW, flat, align_corners=False)
         second = second.reshape(batch, channels, *shape_KRU)
-        alike = torch.einsum("bcru,bckru->bkru", first, second) * inside
-        groups = [F.adaptive_avg_pool2d(x, _GROUPS).flatten(2).transpose(1, 2) for x in (alike, inside)]
+        # Not an einsum: as products of tiny matrices this takes forty times as long on a CPU.
+        alike = (first[:, :, None] * second).sum(dim=1) * inside
+        shares = inside.expand(batch, *shape_KRU)
+        groups = [F.adaptive_avg_pool2d(x, _GROUPS).flatten(2).transpose(1, 2) for x in (alike, shares)]
         return groups[0] / groups[1].clamp(min=0.05), groups[1]
 
-    def _pixels(self, tangents: Tensor) -> Tensor:
-        """Tangents right and down as ``grid_sample`` wants places: -1 to 1 over the picture's edges."""
+    def _pixels(self, right: Tensor, down: Tensor) -> Tensor:
+        """Tangents right and down as ``grid_sample`` wants places: -1 to 1 over the picture's edges, ``(..., 2)``."""
         c = self._camera
-        focal = tangents.new_tensor([c.fx_px, c.fy_px])
-        centre = tangents.new_tensor([c.cx_px, c.cy_px])
-        size = tangents.new_tensor([c.width_px, c.height_px])
-        return (2 * (tangents * focal + centre) + 1) / size - 1
+        x = right * (2 * c.fx_px / c.width_px) + ((2 * c.cx_px + 1) / c.width_px - 1)
+        y = down * (2 * c.fy_px / c.height_px) + ((2 * c.cy_px + 1) / c.height_px - 1)
+        return torch.stack([x, y], dim=-1)
 
 
 def _judge(groups: int, width: int) -> nn.Sequential:

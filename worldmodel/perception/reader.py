@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodel.nn.component import BUNDLED_DIR, config_from, load_component, save_component
-from worldmodel.perception.network import FLAGS, MOTION, NUMBERS, TAGS, Perceiver, Percept, PerceptionConfig
+from worldmodel.perception.network import FLAGS, MOTION, NUMBERS, TAGS, Look, Perceiver, Percept, PerceptionConfig
 from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray
 
 FILE = "perception.safetensors"
@@ -78,6 +78,8 @@ def load_perceiver(name_or_path: str | Path) -> Perceiver:
     tensors, about = load_component(directory / FILE)
     network = Perceiver(config_from(PerceptionConfig, about["config"]))
     network.load_state_dict(tensors)
+    # Channels last: the convolutions take a third less time on a CPU.
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return network.eval().requires_grad_(False)
 
 
@@ -109,19 +111,22 @@ class Reader:
             raise ValueError(f"t_s: expected the times of {count} frames, at least one, got shape {np.shape(t_s)}")
         if count > 1 and not (np.diff(t_s) > 0).all():
             raise ValueError(f"t_s: expected increasing times, got a step of {float(np.diff(t_s).min())}")
-        percepts, last = [], None
+        percepts, last, past = [], None, torch.zeros(0)
         for start in range(0, count, _BATCH):
             stack = np.stack([np.asarray(frames[i]) for i in range(start, min(start + _BATCH, count))])
             if stack.shape[1:] != size or stack.dtype != np.uint8:
                 raise ValueError(f"frames: expected uint8 of shape {size}, got {stack.dtype} {stack.shape[1:]}")
             x = torch.from_numpy(stack).movedim(-1, 1).float() / 127.5 - 1
-            looks = self.network.look(self.network.sized(x))
-            # Each frame beside the one before it; the first of all beside itself, which tells of no motion.
-            before = tuple(
-                torch.cat([part[:1] if last is None else last[i], part[:-1]]) for i, part in enumerate(looks)
-            )
-            percepts.append(self.network(before, looks))  # pyright: ignore[reportArgumentType]
-            last = [part[-1:] for part in looks]
+            x = self.network.sized(x).contiguous(memory_format=torch.channels_last)
+            look = self.network.look(x)
+            # Each frame beside those before it; the first of all beside itself, which tells of no motion.
+            before = Look(*(torch.cat([now[:1] if last is None else last[i], now[:-1]]) for i, now in enumerate(look)))
+            past = look.features if last is None else torch.cat([past, look.features])
+            rows = torch.arange(start, start + len(stack))
+            back = [past[(rows - n).clamp(min=0)] for n in range(2, self.network.config.context)]
+            earlier = torch.stack(back, dim=1) if back else None
+            percepts.append(self.network(before, look, earlier))
+            last = [part[-1:] for part in look]
         return _readings(percepts, t_s, camera)
 
 

@@ -55,6 +55,7 @@ class ReferenceDrive:
         controls: ``(T,)`` what the driver said at each frame.
         tags: ``(T,)``.
         columns: named ``(T,)`` scalar truth.
+        boxes: ``(T, K, 8)`` float32, the road users in the picture as ``boxes.COLUMNS``, nearest first, else NaN.
         camera: of the frames.
         dense: truth per pixel, where it was asked for.
     """
@@ -67,6 +68,7 @@ class ReferenceDrive:
     controls: Controls
     tags: Tags
     columns: dict[str, NDArray]
+    boxes: NDArray[np.float32]
     camera: Camera
     dense: DenseColumns | None = None
 
@@ -104,12 +106,13 @@ def render_drive(
     camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
-    frames, rows, poses, said = [], [], [], []
+    frames, rows, boxes, poses, said = [], [], [], [], []
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
     for index in range(n_frames):
         frames.append(world.render())
         rows.append(world.truth())
+        boxes.append(world.boxes())
         poses.append(world.pose)
         if truth:
             if looks:
@@ -133,6 +136,7 @@ def render_drive(
         controls=Controls(accel, curvature),
         tags=frame_tags(options, columns),
         columns=columns,
+        boxes=np.stack(boxes),
         camera=camera,
         dense=_dense_columns(looks, flows) if truth else None,
     )

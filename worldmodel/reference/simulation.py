@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.geometry.motion import advance, wrap_angle
+from worldmodel.reference.boxes import road_user_boxes
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.contact import push_out
 from worldmodel.reference.dense import DenseRenderer, DenseTruth
@@ -177,6 +178,12 @@ class Simulation:
             self._dense = DenseRenderer(self._renderer)
         return self._dense.look(self.shot())
 
+    def boxes(self) -> NDArray[np.float32]:
+        """Boxes ``(K, 8)`` of the road users in this moment's picture, as ``boxes.COLUMNS``."""
+        ahead = 0 if self.traffic is None else self.traffic.ahead()[2]
+        renderer = self._renderer
+        return road_user_boxes(renderer.view, self.shot(), haze_m=renderer.light.haze_m, ahead=ahead)
+
     def flow_since(self, before: DenseTruth) -> NDArray[np.float32]:
         """``(H, W, 2)`` optical flow from the moment of ``before`` to this one."""
         if self._dense is None:
@@ -186,7 +193,7 @@ class Simulation:
     def situation(self) -> Situation:
         """What an ego driver goes by."""
         ego = self._ego
-        gap, closing = (math.inf, 0.0) if self.traffic is None else self.traffic.ahead()
+        gap, closing, _ = (math.inf, 0.0, 0) if self.traffic is None else self.traffic.ahead()
         return Situation(ego.s_m, ego.d_m, self._heading_error(), ego.speed_mps, gap, closing, bool(self.collision))
 
     @property

@@ -246,22 +246,22 @@ class Traffic:
                 vehicle.desired_mps = max(vehicle.desired_mps, min(1.12 * ego.speed, 40.0))
                 vehicle.speed = round(min(vehicle.desired_mps, max(vehicle.speed, ego.speed)), 6)
 
-    def ahead(self) -> tuple[float, float]:
-        """Gap in m, bumper to bumper, and closing speed in m/s to who is in the ego's way; infinite and 0 if free."""
+    def ahead(self) -> tuple[float, float, int]:
+        """Gap in m, bumper to bumper, closing speed in m/s and number of who is in the way; infinite, 0, 0 if free."""
         ego = self.ego
-        gap, closing = math.inf, 0.0
+        gap, closing, number = math.inf, 0.0, 0
         front = ego.s_m + EGO_LENGTH_M / 2
         for other in self.others:
             if abs(other.d_m - ego.d_m) < (other.WIDTH + EGO_WIDTH_M) / 2 + 0.2 and other.s_m > ego.s_m:
                 distance = other.s_m - other.LENGTH / 2 - front
                 if distance < min(gap, GAP_LIMIT_M):
                     along = other.speed if other.side is self._highway.FORWARD else -other.speed
-                    gap, closing = max(distance, 0.0), ego.speed - along
+                    gap, closing, number = max(distance, 0.0), ego.speed - along, other.number
         for walker in self.walkers:
             distance = walker.s_m - 0.2 - front
             if abs(walker.d_m - ego.d_m) < 1.6 and 0 < distance < min(gap, GAP_LIMIT_M):
-                gap, closing = distance, ego.speed
-        return gap, closing
+                gap, closing, number = distance, ego.speed, walker.number
+        return gap, closing, number
 
     def seen(self) -> list[Seen]:
         """What there is to draw."""

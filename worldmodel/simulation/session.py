@@ -242,8 +242,9 @@ class Session:
             told = self._told(incoming[:, 0], incoming[:, 1], incoming[:, 2])
             drawn = [row for row in rows if encoded[row] is None]
             if drawn:
+                first = dataclasses.replace(self.sampler, steps=self.sampler.first_steps, guidance=1.0)
                 with self._autocast():
-                    new = self._draw(told)
+                    new = self._draw(told, first)
                 self._state()[drawn] = new[drawn]
             for row in rows:
                 latents = encoded[row]
@@ -273,10 +274,9 @@ class Session:
             else:
                 self._ring.count_B[row] = before[row]
 
-    def _draw(self, told: Told) -> Tensor:
-        noise, sampler = self._noise(_DRAW), self.sampler
-        d = self.model.dynamics
-        return draw_frame(d, noise, told, self._ring, sampler).float()
+    def _draw(self, told: Told, sampler: SamplerConfig | None = None) -> Tensor:
+        noise = self._noise(_DRAW)
+        return draw_frame(self.model.dynamics, noise, told, self._ring, sampler or self.sampler).float()
 
     def _noise(self, stream: int) -> Tensor:
         state = self._state()

@@ -14,6 +14,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 from worldmodel.nn.transformer import Transformer, TransformerConfig
 from worldmodel.tokenizer.depth import DepthNetwork
@@ -171,12 +172,12 @@ class Tokenizer(nn.Module):
         rows, columns = self.config.stem_grid
 
         def uniform(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator).to(frames_BCHW.device)
+            return hand_over(torch.rand(*shape, generator=generator), frames_BCHW.device)
 
         rate_B1 = self.config.mask_rate_max * uniform(batch, 1) * (uniform(batch, 1) < self.config.mask_share)
         visible_BN = uniform(batch, rows * columns) >= rate_B1
         latents_BND = self.encode(frames_BCHW, visible_BN=visible_BN)
-        noise_BND = torch.randn(latents_BND.shape, generator=generator).to(latents_BND)
+        noise_BND = noise_like(latents_BND, generator)
         return self.decode(latents_BND + self.config.latent_noise * uniform(batch, 1, 1) * noise_BND)
 
 

@@ -31,6 +31,9 @@ class DataConfig:
         processes: that render or decode; 0 for all cores.
         in_memory: hold decoded frames in memory; false maps them from disk.
         cache: folder for decoded frames and latents.
+        live: train while the reference world is still being rendered, what has been rendered lying in the accelerator's
+            memory (``resident``): a run then takes no longer than its training, and is not the same to the bit again.
+        live_from: frames to wait for before training begins, for ``live``.
     """
 
     source: Literal["reference", "episodes"] = "reference"
@@ -45,6 +48,8 @@ class DataConfig:
     processes: int = 0
     in_memory: bool = True
     cache: str = "data/cache"
+    live: bool = False
+    live_from: int = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,8 @@ class StageConfig:
         weight_decay: of AdamW, on matrices.
         clip_norm: gradients are clipped to this norm.
         checkpoint_every, log_every, picture_every: in steps.
+        seconds: the stage, its schedule with it, ends after so long if its steps have not ended it before; 0 for never.
+            For machines that are paid for by the minute: what comes out depends on how fast they are.
     """
 
     steps: int = 1000
@@ -70,6 +77,7 @@ class StageConfig:
     checkpoint_every: int = 200
     log_every: int = 10
     picture_every: int = 200
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

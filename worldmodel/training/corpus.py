@@ -12,6 +12,8 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +33,7 @@ _TRUTH = "truth_"
 
 
 class Made(NamedTuple):
-    """One stretch, made: whose drive and place, its frames, and columns ``(T,)`` of what else is true of them."""
+    """One stretch, made: whose drive and place, its frames, and columns ``(T, ...)`` of what else is true of them."""
 
     drive_id: str
     place_id: str
@@ -113,6 +115,47 @@ def build_corpus(
         for _ in tqdm(_in_workers(jobs, workers), total=len(jobs), desc=what, disable=not progress):
             pass
     return [read_stretch(folder, name, in_memory=in_memory) for name in names]
+
+
+class Arriving:
+    """Stretches that processes make in the background; each call hands over those finished since the last.
+
+    Args:
+        folder, names, make, processes: as in ``build_corpus``.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], make: Maker, *, processes: int) -> None:
+        self._folder, self._failure = folder, None
+        self._finished: queue.SimpleQueue[str] = queue.SimpleQueue()
+        jobs = [(folder, name, make) for name in names]
+        workers = min(processes or os.cpu_count() or 1, len(jobs))
+        threading.Thread(target=self._work, args=(jobs, workers), daemon=True).start()
+
+    def _work(self, jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> None:
+        try:
+            with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
+                for name in pool.imap_unordered(_make_missing, jobs):
+                    self._finished.put(name)
+        except Exception as error:
+            self._failure = error
+
+    def __call__(self) -> list[MemoryEpisode]:
+        """What is new.
+
+        Raises:
+            RuntimeError: a stretch could not be made.
+        """
+        if self._failure is not None:
+            raise RuntimeError(f"{self._folder}: a stretch could not be made") from self._failure
+        names = [self._finished.get() for _ in range(self._finished.qsize())]
+        return [read_stretch(self._folder, name, in_memory=False) for name in names]
+
+
+def _make_missing(job: tuple[Path, str, Maker]) -> str:
+    folder, name, _ = job
+    if not (folder / f"{name}.npz").is_file():
+        _make_one(job)
+    return name
 
 
 def _in_workers(jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> Iterator[None]:

@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldmodel.dynamics.dynamics import Dynamics, Told, join
-from worldmodel.dynamics.objective import ObjectiveConfig, noise_like
+from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
+from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
 #: Errors are laid on with a root mean square between 0 and this, in normalised latents, enlarged so many times at most.
@@ -42,13 +43,14 @@ class OwnDrives:
         life: the k-th drive to follow.
         rows: R.
         true_frames: a row begins with.
+        staggered: whether the rows' first lives end one after the other, so that there are rows of every age.
     """
 
-    def __init__(self, life: Life, rows: int, *, true_frames: int) -> None:
-        self.life, self.rows, self.true_frames = life, rows, true_frames
+    def __init__(self, life: Life, rows: int, *, true_frames: int, staggered: bool = False) -> None:
+        self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
         self._born, self._numbers = 0, [-1] * rows
         self._ages: list[int] = []
-        self._lives: list[tuple[Told, Tensor]] = []
+        self._ends: list[int] = []
 
     @torch.no_grad()
     def advance(
@@ -62,43 +64,39 @@ class OwnDrives:
         sampler: SamplerConfig,
     ) -> None:
         """Let every row go on for so many frames, drawn as ``sampler`` has it but for the levels of noise."""
-        if not self._lives:
+        if not self._ages:
             self._begin(network)
+        rows = torch.arange(self.rows, device=self._own.device)
         for _ in range(frames):
             for row in range(self.rows):
-                if self._ages[row] == self._own.shape[1]:
+                if self._ages[row] == self._ends[row]:
                     self._follow_another(row)
-            told, before = self._now()
+            age = hand_over(torch.tensor(self._ages), self._own.device)
+            told, before = self._told.rows((rows[:, None], age[:, None])), self._own[rows, (age - 1).clamp(min=0)]
             if network.config.moved:
                 moved = move_ahead(tokenizer, network, before, told.motion[:, 0])
-                young = torch.tensor(self._ages, device=moved.device) == 0
-                moved = torch.where(young[:, None, None, None], torch.nan, moved)
+                moved = torch.where((age == 0)[:, None, None, None], torch.nan, moved)
                 tau = _between(config.moved_tau_min, generator)
                 told = shown(told, moved, noise_like(moved, generator), tau)
-                for row, t in enumerate(self._ages):
-                    self._moved[row, t] = moved[row]
+                self._moved[rows, age] = moved.to(self._moved.dtype)
+            else:
+                told = dataclasses.replace(told, moved=None)
             noise = [noise_like(before, generator) for _ in range(2)]
             drawn = draw_frame(network, noise[0], told, self._ring, sampler).float()
-            for row, t in enumerate(self._ages):
-                self._own[row, t] = self._lives[row][1][0, t] if t < self.true_frames else drawn[row]
-            newest = torch.stack([self._own[row, t] for row, t in enumerate(self._ages)])
+            young = (age < self.true_frames)[:, None, None, None]
+            newest = torch.where(young, self._clean[rows, age], drawn)
+            self._own[rows, age] = newest
             commit_frame(network, newest, noise[1], told, self._ring, _between(config.past_tau_min, generator))
             self._ages = [t + 1 for t in self._ages]
 
     def clips(self, length: int, *, oldest: int) -> tuple[Tensor, Told, Tensor] | None:
         """The last ``length`` frames of rows no older than ``oldest``: own latents, what was told, the truth."""
-        parts = []
-        for row, age in enumerate(self._ages):
-            if length <= age <= oldest:
-                at = slice(age - length, age)
-                told, clean = self._lives[row]
-                moved = None if told.moved is None else self._moved[row : row + 1, at]
-                tags = None if told.tags is None else told.tags[:, at]
-                parts.append((self._own[row : row + 1, at], Told(told.motion[:, at], tags, moved), clean[:, at]))
-        if not parts:
+        index = self._last(length, [length <= age <= oldest for age in self._ages])
+        if index is None:
             return None
-        own, told, clean = zip(*parts)
-        return torch.cat(own), join(list(told)), torch.cat(clean)
+        told = self._told.rows(index)
+        moved = None if told.moved is None else self._moved[index]
+        return self._own[index], Told(told.motion, told.tags, moved), self._clean[index]
 
     def errors(self, length: int) -> tuple[Tensor, Tensor] | None:
         """How the last ``length`` frames of the rows that have as many of their own differ from the truth.
@@ -107,35 +105,41 @@ class OwnDrives:
             ``(E, T, V, N, C)`` latents less the true ones, and the same of the moved frames before; zero where either
             is unknown.
         """
-        parts = []
-        for row, age in enumerate(self._ages):
-            if age >= self.true_frames + length:
-                at = slice(age - length, age)
-                told, clean = self._lives[row]
-                moved = (
-                    torch.zeros_like(clean[0, at]) if told.moved is None else self._moved[row, at] - told.moved[0, at]
-                )
-                parts.append((self._own[row, at] - clean[0, at], torch.nan_to_num(moved)))
-        if not parts:
+        index = self._last(length, [age >= self.true_frames + length for age in self._ages])
+        if index is None:
             return None
-        error, moved = zip(*parts)
-        return torch.stack(error), torch.stack(moved)
+        own, clean, truly_moved = self._own[index], self._clean[index], self._told.rows(index).moved
+        moved = torch.zeros_like(clean) if truly_moved is None else self._moved[index] - truly_moved
+        return own - clean, torch.nan_to_num(moved)
+
+    def _last(self, length: int, chosen: list[bool]) -> tuple[Tensor, Tensor] | None:
+        """Rows and moments ``(rows, T)`` of the last frames of the chosen rows; ``None`` for no rows."""
+        rows = [row for row, wanted in enumerate(chosen) if wanted]
+        if not rows:
+            return None
+        ends = torch.tensor([self._ages[row] for row in rows])
+        at = ends[:, None] - length + torch.arange(length)
+        return (
+            hand_over(torch.tensor(rows)[:, None].expand_as(at).contiguous(), self._own.device),
+            hand_over(at, self._own.device),
+        )
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on, as tensors and numbers."""
-        if not self._lives:
+        if not self._ages:
             return {}
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
-        own = (self._own, self._moved)
-        return {"ring": ring, "own": own, "ages": self._ages, "numbers": self._numbers, "born": self._born}
+        numbers = {"ages": self._ages, "ends": self._ends, "numbers": self._numbers, "born": self._born}
+        return {"ring": ring, "own": (self._own, self._moved), **numbers}
 
     def restore(self, state: dict[str, Any], network: Dynamics) -> None:
         """Go on from ``state``."""
         if not state:
             return
         self._begin(network)
-        self._numbers, self._ages, self._born = list(state["numbers"]), list(state["ages"]), state["born"]
-        self._lives = [self.life(k) for k in self._numbers]
+        self._ages, self._ends, self._born = list(state["ages"]), list(state["ends"]), state["born"]
+        for row, number in enumerate(state["numbers"]):
+            self._follow(row, number)
         for mine, its in zip((self._own, self._moved), state["own"]):
             mine.copy_(its)
         keys, values, self._ring.slot, count = state["ring"]
@@ -144,26 +148,40 @@ class OwnDrives:
         self._ring.count_B = count.to(self._ring.count_B.device)
 
     def _begin(self, network: Dynamics) -> None:
-        """Rows at different ages, so that they do not all end together."""
-        first = self.life(0)[1]
-        self._own = first.new_zeros(self.rows, *first.shape[1:])
+        told, first = self.life(0)
+        length = first.shape[1]
+
+        def room(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.repeat(self.rows, *[1] * (x.ndim - 1))
+
+        self._clean = first.repeat(self.rows, 1, 1, 1, 1)
+        self._told = Told(told.motion.repeat(self.rows, 1, 1), room(told.tags), room(told.moved))
+        self._own = torch.zeros_like(self._clean)
         self._moved = torch.full_like(self._own, torch.nan)
         self._ring = network.transformer.new_ring(self.rows, network.frame_tokens(), like=self._own)
-        self._ages, self._lives = [0] * self.rows, [self.life(0)] * self.rows
+        self._ages, self._ends = [0] * self.rows, [length] * self.rows
+        if self.staggered:
+            self._ends = [max(1, round(length * (row + 1) / self.rows)) for row in range(self.rows)]
         for row in range(self.rows):
-            self._follow_another(row)
+            self._follow(row, self._next())
+
+    def _next(self) -> int:
+        self._born += 1
+        return self._born - 1
 
     def _follow_another(self, row: int) -> None:
-        self._lives[row], self._numbers[row] = self.life(self._born), self._born
-        self._born += 1
-        self._ages[row] = 0
+        self._follow(row, self._next())
+        self._ages[row], self._ends[row] = 0, self._own.shape[1]
         self._ring.forget(row)
 
-    def _now(self) -> tuple[Told, Tensor]:
-        """What each row's current frame is told, and the frame before it (any, for a row without one)."""
-        told = [Told(life.motion, life.tags).frame(t) for (life, _), t in zip(self._lives, self._ages)]
-        before = torch.stack([self._own[row, max(0, t - 1)] for row, t in enumerate(self._ages)])
-        return join(told), before
+    def _follow(self, row: int, number: int) -> None:
+        told, clean = self.life(number)
+        self._numbers[row], self._clean[row] = number, clean[0]
+        for mine, its in zip(
+            (self._told.motion, self._told.tags, self._told.moved), (told.motion, told.tags, told.moved)
+        ):
+            if mine is not None and its is not None:
+                mine[row] = its[0]
 
 
 def lay_on(
@@ -179,9 +197,9 @@ def lay_on(
         generator: a CPU generator.
     """
     batch, device = len(clean_BTVNC), clean_BTVNC.device
-    choice = torch.randint(len(errors[0]), (batch,), generator=generator).to(device)
-    strength = _ERROR_RMS * torch.rand(batch, generator=generator).to(device)
-    strength = strength * (torch.rand(batch, generator=generator) < share).to(device)
+    choice = hand_over(torch.randint(len(errors[0]), (batch,), generator=generator), device)
+    strength = _ERROR_RMS * torch.rand(batch, generator=generator)
+    strength = hand_over(strength * (torch.rand(batch, generator=generator) < share), device)
     error, moved_error = (x[choice].to(clean_BTVNC.dtype) for x in errors)
     rms = error.square().flatten(1).mean(dim=1).sqrt().clamp(min=1e-6)
     gain = (strength / rms).clamp(max=_ERROR_GAIN)[:, None, None, None, None]

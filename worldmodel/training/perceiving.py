@@ -1,7 +1,7 @@
 """Training of the network that reads drives back from their pixels: what it is shown, its loss, its calibration.
 
 It learns from true frames alone. What a stretch does not know (a real recording knows no lane offset) teaches nothing.
-Legend: B clips, T frames of a clip, H W pixels, K candidates.
+Legend: B clips, T frames of a clip, H W pixels, K candidates or boxes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,28 @@ from torch.nn import functional as F
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.perception.boxes import STRIDE
 from worldmodel.perception.matching import two_hot
-from worldmodel.perception.network import FLAGS, GAP_LIMIT_M, MOTION, NUMBERS, TAGS, Perceiver, Percept
+from worldmodel.perception.network import (
+    FLAGS,
+    GAP_LIMIT_M,
+    MOTION,
+    NUMBERS,
+    TAGS,
+    Look,
+    Perceiver,
+    Percept,
+    PerceptionConfig,
+)
+from worldmodel.reference.boxes import COLUMNS as BOX_COLUMNS
+from worldmodel.reference.boxes import MOST
 from worldmodel.tokenizer.tokenizer import to_network
+from worldmodel.training.boxes import BoxTarget, box_losses, box_target
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.resident import ResidentWindows
 from worldmodel.training.stages import Stage, as_tensors
 from worldmodel.types import VOCABULARY
 
-#: Frames of a clip: two steps, so that each look at a frame serves twice.
-LENGTH = 3
 #: Columns of truth that a stretch may have.
 _COLUMNS = (
     "lane_offset_m", "heading_error_rad", "curvature_ahead_1pm", "gap_m", "closing_speed_mps", "off_road", "collision",
@@ -44,6 +57,8 @@ class Clips(NamedTuple):
         truth: ``(B, T, 7)`` the columns, NaN where not known.
         has_truth: ``(B,)`` whether there are columns at all: then a NaN gap means that nobody is ahead.
         tags: ``(B, T, K)`` codes.
+        boxes: ``(B, T, K, F)`` of road users, as ``reference.boxes.COLUMNS``, in pixels of the frames; else NaN.
+        has_boxes: ``(B,)`` whether boxes are known at all: then a NaN box is none.
     """
 
     frames: NDArray[np.uint8]
@@ -51,14 +66,21 @@ class Clips(NamedTuple):
     truth: NDArray[np.float32]
     has_truth: NDArray[np.bool_]
     tags: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    has_boxes: NDArray[np.bool_]
+
+
+def clip_length(config: PerceptionConfig) -> int:
+    """Frames of a clip: two are read, so that each look at a frame serves more than once."""
+    return config.context + 1
 
 
 class ClipsWithTruth:
     """Batch k of clips as a pure function of (seed, k)."""
 
-    def __init__(self, windows: ClipWindows) -> None:
+    def __init__(self, windows: ClipWindows | ResidentWindows) -> None:
         self._windows = windows
-        self._tables: dict[int, NDArray[np.float32]] = {}
+        self._tables: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def __call__(self, k: int) -> Clips:
         """Batch k."""
@@ -70,15 +92,19 @@ class ClipsWithTruth:
         speed, yaw_rate = (torch.from_numpy(batch.motion[..., i]) for i in range(2))
         height = torch.from_numpy(batch.camera_height_m)[:, None]
         motion = motion_channels(speed, yaw_rate, torch.from_numpy(batch.dt_s), height).numpy()
-        truth = np.stack([self._table(stretch)[first : first + self._windows.length] for stretch, first in places])
-        has = np.array([bool(_truth_of(self._windows.stretches[stretch])) for stretch, _ in places])
-        return Clips(batch.frames, motion, truth, has, batch.tags)
+        cuts = [(self._table(stretch), slice(first, first + self._windows.length)) for stretch, first in places]
+        truth, boxes = (np.stack([tables[i][cut] for tables, cut in cuts]) for i in (0, 1))
+        known = [_truth_of(self._windows.stretches[stretch]) for stretch, _ in places]
+        has_truth, has_boxes = np.array([bool(k) for k in known]), np.array(["boxes" in k for k in known])
+        return Clips(batch.frames, motion, truth, has_truth, batch.tags, boxes, has_boxes)
 
-    def _table(self, index: int) -> NDArray[np.float32]:
+    def _table(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index not in self._tables:
             stretch = self._windows.stretches[index]
             known, nothing = _truth_of(stretch), np.full(stretch.length, np.nan)
-            self._tables[index] = np.stack([known.get(name, nothing) for name in _COLUMNS], axis=1).astype(np.float32)
+            columns = np.stack([known.get(name, nothing) for name in _COLUMNS], axis=1).astype(np.float32)
+            nobody = np.full((stretch.length, MOST, len(BOX_COLUMNS)), np.nan, np.float32)
+            self._tables[index] = columns, known.get("boxes", nobody)
         return self._tables[index]
 
 
@@ -88,12 +114,19 @@ def _truth_of(stretch: Any) -> dict[str, NDArray]:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What is true of B pairs, NaN where not known: by name of ``MOTION``, ``NUMBERS`` and ``FLAGS``; codes of tags."""
+    """What is true of B frames, NaN where not known: by name of ``MOTION``, ``NUMBERS`` and ``FLAGS``; codes of tags.
+
+    Attributes:
+        boxes: ``(B, K, F)`` as in ``Clips``. has_boxes: ``(B,)``. size_px: height and width of the frames they are in.
+    """
 
     motion: dict[str, Tensor]
     numbers: dict[str, Tensor]
     flags: dict[str, Tensor]
     tags: dict[str, Tensor]
+    boxes: Tensor
+    has_boxes: Tensor
+    size_px: tuple[int, int]
 
 
 def target_of(clips: Any, row: int) -> Target:
@@ -111,25 +144,51 @@ def target_of(clips: Any, row: int) -> Target:
     flags = {"off_road": column["off_road"], "collision": column["collision"], "has_gap": has_gap}
     channels = list(VOCABULARY)
     tags = {name: clips.tags[:, row, channels.index(name)] for name in TAGS}
-    return Target({"chord_heights": displacement / height, "turn_rad": turn}, numbers, flags, tags)
+    motion = {"chord_heights": displacement / height, "turn_rad": turn}
+    height_px, width_px = clips.frames.shape[2:4]
+    return Target(motion, numbers, flags, tags, clips.boxes[:, row], clips.has_boxes, (height_px, width_px))
 
 
-def changed(x_BTCHW: Tensor, generator: torch.Generator, *, half_share: float = 0.35) -> Tensor:
-    """The same clips in another light, with noise, and some seen at half the size: what a reader must see through."""
-    batch, frames = x_BTCHW.shape[:2]
+def changed(x_BTCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """The same clips as other cameras, other light and a video model would show them: what a reader must see through.
+
+    Half of the clips lose detail: they are seen at a share of their size from 1 to 0.35, and of those some flicker from
+    frame to frame and some lose what faint texture they have, as frames out of a tokenizer do. All of them change in
+    brightness, contrast and colour, and get noise, fine or coarse. Everything is drawn on the clips' own device.
+    """
+    batch, frames, _, height, width = x_BTCHW.shape
+    device = x_BTCHW.device
+    # Seeded from the stream of the step, which lives on the CPU: nothing waits for the device.
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    on_device = torch.Generator(device).manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator).to(x_BTCHW.device) * 2 - 1
+        return torch.rand(shape, generator=on_device, device=device) * 2 - 1
 
-    gain = 1 + 0.2 * draw(batch, 1, 1, 1, 1) + 0.06 * draw(batch, 1, 3, 1, 1)
-    x = x_BTCHW * gain + 0.2 * draw(batch, 1, 1, 1, 1)
-    small = torch.rand(batch, generator=generator).to(x.device) < half_share
-    if small.any():
-        flat = x[small].flatten(0, 1)
-        half = F.interpolate(flat, scale_factor=0.5, mode="area")
-        x[small] = F.interpolate(half, flat.shape[-2:], mode="bilinear").unflatten(0, (-1, frames))
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
-    return (x + 0.05 * (0.5 + 0.5 * draw(batch, 1, 1, 1, 1)) * noise).clamp(-1, 1)
+    def chosen(share: float) -> Tensor:
+        return torch.rand((batch, 1, 1, 1, 1), generator=on_device, device=device) < share
+
+    x = x_BTCHW
+    share = float(torch.empty(1).uniform_(0.35, 0.8, generator=generator))
+    small = (max(8, round(height * share)), max(8, round(width * share)))
+    coarse = F.interpolate(x.flatten(0, 1), small, mode="bilinear", align_corners=False, antialias=True)
+    blurred = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False).unflatten(0, (-1, frames))
+    # All of a clip's detail is lost, or a part of it, differently in every frame where it flickers.
+    lost = (0.75 + 0.25 * draw(batch, 1, 1, 1, 1) + 0.25 * chosen(0.3) * draw(batch, frames, 1, 1, 1)).clamp(0, 1)
+    detail = x - blurred
+    faint = detail * detail / (detail * detail + 0.04**2)  # keeps edges, loses what is faint
+    detail = torch.where(chosen(0.3), detail * faint, detail * (1 - lost))
+    x = torch.where(chosen(0.5), blurred + detail, x)
+    middle = x.mean(dim=(1, 3, 4), keepdim=True)
+    contrast, brightness = 1 + 0.2 * draw(batch, 1, 1, 1, 1), 0.15 * draw(batch, 1, 1, 1, 1)
+    grey = x.mean(dim=2, keepdim=True)
+    x = grey + (x - grey) * (1 + 0.3 * draw(batch, 1, 1, 1, 1))
+    x = middle + (x - middle) * contrast * (1 + 0.06 * draw(batch, 1, 3, 1, 1)) + brightness
+    noise = torch.randn(x.shape, generator=on_device, device=device)
+    lumps = torch.randn((batch * frames, 3, height // 8, width // 8), generator=on_device, device=device)
+    lumps = F.interpolate(lumps, (height, width), mode="bilinear", align_corners=False).unflatten(0, (-1, frames))
+    strength = 0.5 + 0.5 * draw(2, batch, 1, 1, 1, 1)
+    return (x + 0.05 * strength[0] * noise + 0.04 * chosen(0.3) * strength[1] * lumps).clamp(-1, 1)
 
 
 def perception_loss(network: Perceiver, percept: Percept, target: Target) -> tuple[Tensor, dict[str, Tensor]]:
@@ -137,7 +196,7 @@ def perception_loss(network: Perceiver, percept: Percept, target: Target) -> tup
 
     Motion: cross-entropy with the two candidates around the truth (two-hot; Imani and White, arXiv 1806.04613).
     Numbers: Laplace likelihood, weighted by the square root of its scale, so that what is hard is learned too
-    (Seitzer et al., arXiv 2203.09168). Flags and tags: cross-entropy.
+    (Seitzer et al., arXiv 2203.09168). Flags and tags: cross-entropy. Boxes: ``boxes.box_losses``.
     """
     parts: dict[str, Tensor] = {}
     candidates = {"chord_heights": network.matching.chords_K, "turn_rad": network.matching.turns_K}
@@ -158,7 +217,18 @@ def perception_loss(network: Perceiver, percept: Percept, target: Target) -> tup
         parts[name] = _mean(
             F.cross_entropy(percept.logits[name], target.tags[name], reduction="none"), target.tags[name] > 0
         )
+    if network.config.boxes:
+        parts |= box_losses(percept.boxes, _box_target(network, target))
     return torch.stack(list(parts.values())).sum(), parts
+
+
+def _box_target(network: Perceiver, target: Target) -> BoxTarget:
+    size = network.config.height_px, network.config.width_px
+    down, right = (seen / made for seen, made in zip(size, target.size_px))
+    boxes = target.boxes
+    if (down, right) != (1, 1):
+        boxes = boxes * boxes.new_tensor([right, down, right, down, *[1.0] * (boxes.shape[-1] - 4)])
+    return box_target(boxes, target.has_boxes, (size[0] // STRIDE, size[1] // STRIDE))
 
 
 def _mean(loss_B: Tensor, known_B: Tensor) -> Tensor:
@@ -180,18 +250,24 @@ class PerceptionStage(Stage):
         """One batch of ``Clips``."""
         x_BTCHW = changed(to_network(batch.frames), self.generator())
         frames = x_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        looks = [part.unflatten(0, x_BTCHW.shape[:2]) for part in self.network.look(frames)]
-        losses = []
-        for row in range(1, LENGTH):
-            before, after = (tuple(part[:, at] for part in looks) for at in (row - 1, row))
-            loss, parts = perception_loss(self.network, self.network(before, after), target_of(batch, row))
+        looks = Look(*(part.unflatten(0, x_BTCHW.shape[:2]) for part in self.network.look(frames)))
+        losses, parts = [], {}
+        for row in range(self.network.config.context - 1, x_BTCHW.shape[1]):
+            loss, parts = perception_loss(self.network, read_row(self.network, looks, row), target_of(batch, row))
             losses.append(loss)
         for name, part in parts.items():  # of the last frame
             self.log(name, part)
         loss = torch.stack(losses).mean()
         self.log("loss", loss, prog_bar=True)
-        self.log_speed(len(batch.frames) * LENGTH, 0.0)
+        self.log_speed(batch.frames.shape[0] * batch.frames.shape[1], 0.0)
         return loss
+
+
+def read_row(network: Perceiver, looks_BT: Look, row: int) -> Percept:
+    """What frame ``row`` of clips shows that were looked at: parts ``(B, T, ...)``."""
+    before, after = (Look(*(part[:, at] for part in looks_BT)) for at in (row - 1, row))
+    back = [looks_BT.features[:, max(row - n, 0)] for n in range(2, network.config.context)]
+    return network(before, after, torch.stack(back, dim=1) if back else None)
 
 
 @torch.no_grad()
@@ -201,8 +277,11 @@ def calibrate(network: Perceiver, clips: ClipsWithTruth, *, batches: int = 40) -
     ratios: dict[str, list[Tensor]] = {name: [] for name in (*NUMBERS, *MOTION)}
     for k in range(batches):
         batch: Any = as_tensors(clips(k))
-        looks = [network.look(to_network(batch.frames[:, at])) for at in (0, 1)]
-        percept, target = network(*looks), target_of(batch, 1)
+        batch = type(batch)(*(x.to(network.calibration.device) for x in batch))
+        row = network.config.context - 1
+        x_BTCHW = to_network(batch.frames[:, : row + 1])
+        looks = Look(*(part.unflatten(0, x_BTCHW.shape[:2]) for part in network.look(x_BTCHW.flatten(0, 1))))
+        percept, target = read_row(network, looks, row), target_of(batch, row)
         for name, truth in (target.numbers | target.motion).items():
             ratio = (truth - percept.mean[name]).abs() / percept.scale[name]
             ratios[name].append(ratio[torch.isfinite(ratio)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
-from worldmodel.training.perceiving import LENGTH, ClipsWithTruth, PerceptionStage, calibrate, new_perceiver
+from worldmodel.training.live import Live
+from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
-from worldmodel.training.sources import load_sets
+from worldmodel.training.resident import ResidentWindows, Store
+from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
 
-Sets = dict[str, list[MemoryEpisode]]
+Sets = dict[str, list[MemoryEpisode]] | Live
+Windows = ClipWindows | ResidentWindows
 
 
 def run(config: TrainConfig) -> Path:
@@ -43,34 +46,33 @@ def run(config: TrainConfig) -> Path:
         ValueError: settings that contradict each other, or data that cannot be trained on.
     """
     config.validate()
+    if device_of(config) == "cuda":
+        torch.set_float32_matmul_precision("high")
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    train, held_out = {}, []
-    for name, stretches in load_sets(config).items():
-        train[name], out_of_set = split(stretches, held_out=config.data.validation_share)
-        held_out += out_of_set
-    held_out = held_out or [stretches[-1] for stretches in train.values()]
+    train, held_out = _sets(config)
     if config.trains == "perception":
         train_perception(config, train, held_out)
         return out
     tokenizer = train_tokenizer(config, train, held_out)
     dynamics = train_dynamics(config, tokenizer, train, held_out)
-    hours = sum(s.t_s[-1] - s.t_s[0] for some in train.values() for s in some) / 3600
+    stretches = _all(train)
+    hours = sum(s.t_s[-1] - s.t_s[0] for s in stretches) / 3600
     summary = {
         "tokenizer_steps": config.tokenizer_stage.steps,
         "tokenizer_batch": config.tokenizer_stage.batch,
         "dynamics_steps": config.dynamics_stage.steps,
         "dynamics_batch": config.dynamics_stage.batch,
         "hours_of_driving": round(hours, 2),
-        "drives": _recipe(config),
+        "drives": _recipe(config, train),
         "torch": torch.__version__,
     }
     model = WorldModel(
         tokenizer,
         dynamics,
-        dt_s=float(np.median([np.median(np.diff(s.t_s)) for some in train.values() for s in some])),
+        dt_s=float(np.median([np.median(np.diff(s.t_s)) for s in stretches])),
         camera_height_m=config.camera_height_m,
         training=Training(data=config.data.source, summary=summary),
         sampler=config.sampler,
@@ -80,10 +82,30 @@ def run(config: TrainConfig) -> Path:
     return out
 
 
-def _recipe(config: TrainConfig) -> dict[str, Any]:
+def _sets(config: TrainConfig) -> tuple[Sets, list[MemoryEpisode]]:
+    """What is trained on, and what is held out of it; of a live run, both will grow."""
+    if config.data.live:
+        live = live_set(config, device=device_of(config))
+        return live, live.held_out
+    train, held_out = {}, []
+    for name, stretches in load_sets(config).items():
+        train[name], out_of_set = split(stretches, held_out=config.data.validation_share)
+        held_out += out_of_set
+    return train, held_out or [stretches[-1] for stretches in train.values()]
+
+
+def _all(train: Sets) -> list[MemoryEpisode]:
+    """All stretches that are trained on, so far."""
+    return train.train if isinstance(train, Live) else [s for some in train.values() for s in some]
+
+
+def _recipe(config: TrainConfig, train: Sets) -> dict[str, Any]:
     """What it takes to render the same drives again, of the reference world; else nothing."""
     names = ("drives", "drive_s", "options", "render_scale", "first_seed", "validation_share")
-    return {name: getattr(config.data, name) for name in names} if config.data.source == "reference" else {}
+    recipe = {name: getattr(config.data, name) for name in names} if config.data.source == "reference" else {}
+    if isinstance(train, Live):  # as many as were finished before the training was
+        recipe["drives"] = len(train.train) + len(train.held_out)
+    return recipe
 
 
 def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Tokenizer:
@@ -123,57 +145,81 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     path = Path(config.data.cache) / f"latents_moved_{content_hash(tokenizer)[:16]}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        device, dt_s = device_of(config), np.append(np.diff(stretch.t_s), np.nan)
-        displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
-        turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
-        height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
-        parts, moved = [], []
-        with torch.no_grad():
-            for start in range(0, stretch.length, 32):
-                rows = slice(start, start + 32)
-                frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
-                parts.append(tokenizer.encode(to_network(frames)))
-                moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
-        after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
-        before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
         temporary = path.with_suffix(".partial")
         with open(temporary, "wb") as file:
-            np.save(file, torch.stack([torch.cat(parts), before_BND], dim=1).cpu().half().numpy())
+            np.save(file, latents_of(tokenizer, stretch, device_of(config)).cpu().numpy())
         temporary.rename(path)
     return dataclasses.replace(stretch, frames=np.load(path))
 
 
+@torch.no_grad()
+def latents_of(tokenizer: Tokenizer, stretch: MemoryEpisode, device: str) -> torch.Tensor:
+    """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the device."""
+    dt_s, many = np.append(np.diff(stretch.t_s), np.nan), 32 if device == "cpu" else 512
+    displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
+    turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
+    height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
+    parts, moved = [], []
+    for start in range(0, stretch.length, many):
+        rows = slice(start, start + many)
+        frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            parts.append(tokenizer.encode(to_network(frames)).float())
+            moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
+    after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
+    before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
+    return torch.stack([torch.cat(parts), before_BND], dim=1).half()
+
+
 def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_out: list[MemoryEpisode]) -> Dynamics:
-    """The second stage, on cached latents."""
+    """The second stage, on latents that are cached or, of a live run, kept on the device."""
     freeze(tokenizer).to(device_of(config))
-    total = sum(len(stretches) for stretches in train.values())
-    with tqdm(total=total, desc="latents", disable=not config.progress) as bar:
-        latents: Sets = {}
-        for name, stretches in train.items():
-            latents[name] = []
-            for stretch in stretches:
-                latents[name].append(with_latents(config, tokenizer, stretch))
-                bar.update()
-    sample = np.concatenate([s.frames[::10, :1] for some in latents.values() for s in some]).astype(np.float32)
+    if isinstance(train, Live):
+        train.forget_frames()
+        latents = train.store(lambda stretch: latents_of(tokenizer, stretch, device_of(config)))
+        latents.sync(wait=True)
+        sample = latents.sample(10)[:, :1].float().cpu().numpy()
+        longest = round(config.data.drive_s / np.median(np.diff(train.train[0].t_s)))
+    else:
+        latents = _cached_latents(config, tokenizer, train)
+        some = [s for stretches in latents.values() for s in stretches]
+        sample = np.concatenate([s.frames[::10, :1] for s in some]).astype(np.float32)
+        longest = max(stretch.length for stretch in some)
     torch.manual_seed(config.seed)  # here, so that it does not matter what ran before
     network = Dynamics(config.dynamics, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
-    if config.init:
-        network.load_state_dict(WorldModel.from_pretrained(config.init).dynamics.state_dict())
     network.latent_mean.copy_(torch.from_numpy(sample.mean(axis=(0, 1, 2))))
     network.latent_std.copy_(torch.from_numpy(sample.std(axis=(0, 1, 2)).clip(min=1e-3)))
-    windows = {}
+    if config.init:
+        state = WorldModel.from_pretrained(config.init).dynamics.state_dict()
+        if config.tokenizer_stage.steps:  # another tokenizer now, whose latents have a scale of their own
+            state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
+        network.load_state_dict(state, strict=False)
+    windows: dict[int, Windows] = {}
     for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
         windows[length] = _windows(config, latents, length, batch)
 
     def make(k: int) -> Batch:
         return windows[clip_shape(config, k)[0]].batch(k)
 
-    longest = max(stretch.length for stretches in latents.values() for stretch in stretches)
     lives = _windows(config, latents, min(config.clips.own_length, longest), 1) if config.clips.own_rows else None
     stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     fit(config, stage, make, config.dynamics_stage, [pictures])
     return network
+
+
+def _cached_latents(
+    config: TrainConfig, tokenizer: Tokenizer, train: dict[str, list[MemoryEpisode]]
+) -> dict[str, list[MemoryEpisode]]:
+    """Every stretch with latents for frames."""
+    latents: dict[str, list[MemoryEpisode]] = {}
+    with tqdm(total=sum(map(len, train.values())), desc="latents", disable=not config.progress) as bar:
+        for name, stretches in train.items():
+            latents[name] = []
+            for stretch in stretches:
+                latents[name].append(with_latents(config, tokenizer, stretch))
+                bar.update()
+    return latents
 
 
 def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Perceiver:
@@ -182,7 +228,7 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
     Raises:
         ValueError: a cached reference drive without its truth, or an ``init`` of another shape.
     """
-    if config.data.source == "reference":
+    if config.data.source == "reference" and not isinstance(train, Live):
         bare = [s.episode_id for stretches in train.values() for s in stretches if not s.truth]
         if bare:
             raise ValueError(f"{config.data.cache}: {bare[0]} was rendered without its truth; delete its folder there")
@@ -193,14 +239,17 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
             raise ValueError(f"init={config.init}: its shape is {found.config}, configured is {config.perception}")
         network.load_state_dict(found.state_dict())
     stage = PerceptionStage(config, network)
-    windows = _windows(config, train, LENGTH, config.perception_stage.batch)
+    length = clip_length(config.perception)
+    windows = _windows(config, train, length, config.perception_stage.batch)
     fit(config, stage, ClipsWithTruth(windows), config.perception_stage, [])
+    network.to(device_of(config))
+    held_out = held_out or _all(train)[-1:]
+    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=length, batch_size=24, seed=config.seed)))
     network.cpu()
-    calibrate(network, ClipsWithTruth(ClipWindows(held_out, length=LENGTH, batch_size=24, seed=config.seed)))
     about = {
         "data": config.data.source,
         "first_seed": config.data.first_seed,
-        "drives": sum(len(stretches) for stretches in train.values()),
+        "drives": len(_all(train)),
         "steps": config.perception_stage.steps,
         "batch": config.perception_stage.batch,
         "torch": torch.__version__,
@@ -210,8 +259,11 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
     return network
 
 
-def _windows(config: TrainConfig, sets: Mapping[str, list[MemoryEpisode]], length: int, batch: int) -> ClipWindows:
+def _windows(config: TrainConfig, sets: Sets | Store, length: int, batch: int) -> Windows:
     """Windows of every set, mixed by the configured weights; sets without a stretch of that length are left out."""
+    if isinstance(sets, (Live, Store)):
+        store = sets.frames() if isinstance(sets, Live) else sets
+        return ResidentWindows(store, length=length, batch_size=batch, seed=config.seed)
     usable = {name: some for name, some in sets.items() if any(s.length >= length for s in some)} or sets
     weights = dict(zip(config.data.paths, config.data.weights)) if config.data.weights else None
     weights = {name: weights[name] for name in usable} if weights else None
@@ -249,6 +301,7 @@ def fit(
         callbacks=[checkpoint, *callbacks],
         enable_progress_bar=config.progress,
         enable_model_summary=False,
+        benchmark=device_of(config) == "cuda",
         use_distributed_sampler=False,
     )
     if config.compile:

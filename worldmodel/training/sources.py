@@ -17,7 +17,8 @@ from worldmodel.reference import WORLD_VERSION
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.training.config import DataConfig, TrainConfig
-from worldmodel.training.corpus import Made, build_corpus, corpus_folder, shrink
+from worldmodel.training.corpus import Arriving, Made, Maker, build_corpus, corpus_folder, shrink
+from worldmodel.training.live import Live
 
 #: The reference world is sampled at this rate.
 REFERENCE_HZ = 10
@@ -27,10 +28,8 @@ def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     """All stretches of the run by the name of their set, rendered or decoded once and then taken from the cache."""
     data, size = config.data, config.frame_size
     if data.source == "reference":
-        names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
-        key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
-        make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
-        return {"reference": _build(config, corpus_folder(data.cache, *key), names, make, f"rendering {len(names)}")}
+        folder, names, make = _reference(config)
+        return {"reference": _build(config, folder, names, make, f"rendering {len(names)}")}
     from worldmodel.training.episodes import episode_names, read_episode
 
     sets = {}
@@ -41,12 +40,36 @@ def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     return sets
 
 
-def _build(config: TrainConfig, folder: Path, names: list[str], make: object, what: str) -> list[MemoryEpisode]:
+def live_set(config: TrainConfig, *, device: str) -> Live:
+    """The run's reference drives, as they are rendered in the background."""
+    data = config.data
+    folder, names, make = _reference(config)
+    return Live(
+        Arriving(folder, names, make, processes=data.processes),
+        held_out=data.validation_share,
+        capacity=data.drives * round(data.drive_s * REFERENCE_HZ),
+        at_least=data.live_from,
+        device=device,
+    )
+
+
+def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
+    """Folder and names of the run's reference drives, and what renders them."""
+    data, size = config.data, config.frame_size
+    names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
+    key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
+    # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
+    key += ("boxes",) if config.trains == "perception" else ()
+    make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
+    return corpus_folder(data.cache, *key), names, make
+
+
+def _build(config: TrainConfig, folder: Path, names: list[str], make: Maker, what: str) -> list[MemoryEpisode]:
     data = config.data
     return build_corpus(
         folder,
         names,
-        make,  # pyright: ignore[reportArgumentType]
+        make,
         processes=data.processes,
         progress=config.progress,
         what=what,
@@ -66,4 +89,6 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
-    return Made(name, name, shrink(drive.clip(), scale), drive.columns)
+    boxes = drive.boxes.copy()
+    boxes[..., :4] /= scale
+    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes})

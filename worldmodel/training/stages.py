@@ -21,6 +21,7 @@ from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told, join
 from worldmodel.dynamics.objective import shortcut_forcing_loss
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
+from worldmodel.nn.noise import hand_over
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
@@ -63,8 +64,9 @@ def loader(module: lightning.LightningModule, make: Callable[[int], Any], steps:
 
 
 def as_tensors(batch: Any) -> Any:
-    """The same batch, its arrays as tensors."""
-    return type(batch)(*(torch.from_numpy(np.ascontiguousarray(value)) for value in batch))  # pyright: ignore
+    """The same batch, its arrays as tensors; what is one already (``resident``) stays where it is."""
+    parts = (x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x)) for x in batch)
+    return type(batch)(*parts)  # pyright: ignore
 
 
 class Stage(lightning.LightningModule):
@@ -79,6 +81,23 @@ class Stage(lightning.LightningModule):
         self._clock: tuple[float, int] | None = None
         #: Measured rate of a large fp32 matrix product on this device, for the utilisation that is logged.
         self.peak_flops = 0.0
+        self._began_s: float | None = None
+
+    def done(self, step: int) -> float:
+        """Share of the stage that is over after so many steps: of its steps or of its seconds, whichever is more."""
+        share = step / max(1, self.stage.steps)
+        if not self.stage.seconds or self._began_s is None:
+            return share
+        return max(share, (time.perf_counter() - self._began_s) / self.stage.seconds)
+
+    def on_train_start(self) -> None:
+        """Lightning's hook: the seconds of a stage count from here, those before a run was killed not among them."""
+        self._began_s = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook: time may be up."""
+        if self.done(self.global_step) >= 1:
+            self.trainer.should_stop = True
 
     def generator(self) -> torch.Generator:
         """The random stream of the current step."""
@@ -94,7 +113,7 @@ class Stage(lightning.LightningModule):
             lr=self.stage.learning_rate,
             betas=(0.9, 0.95),
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezium(step, self.stage))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezium(self.done(step + 1), self.stage))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def log_speed(self, frames: int, flops: float) -> None:
@@ -147,11 +166,12 @@ class DepthStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows of uint8 frames."""
-        rows = torch.arange(len(batch.frames))
+        rows = torch.arange(len(batch.frames), device=batch.frames.device)
         apart = torch.randint(1, self.length, (len(rows),), generator=self.generator())
+        apart = hand_over(apart, rows.device)
         speed, yaw_rate = batch.motion.unbind(-1)
         outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
-        displacement_m, turn_rad = between(outgoing, apart.to(outgoing.device))
+        displacement_m, turn_rad = between(outgoing, apart)
         before, after = to_network(batch.frames[:, 0]), to_network(batch.frames[rows, apart])
         loss = parallax_loss(
             self.network,
@@ -197,7 +217,9 @@ class DynamicsStage(Stage):
         self.network = network
         self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
         rows = config.clips.own_rows
-        self.own = OwnDrives(self._life(life), rows, true_frames=config.clips.own_true) if life and rows else None
+        self.own = None
+        if life and rows:
+            self.own = OwnDrives(self._life(life), rows, true_frames=config.clips.own_true, staggered=True)
 
     def _life(self, life: Callable[[int], Any]) -> Life:
         """The k-th drive as ``OwnDrives`` wants it, on this stage's device."""
@@ -252,7 +274,7 @@ class DynamicsStage(Stage):
         told, clean = prepare_clips(batch, self.network)
         weight_BN = token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid)
         clips, generator = self.run_config.clips, self.generator()
-        done, past = self.global_step / max(1, self.stage.steps), clean
+        done, past = self.done(self.global_step), clean
         if self.own and clean.shape[1] == clips.short and done >= clips.own_from:
             past, told, clean, rows = self.with_own_drives(clean, told, generator)
             weight_BN[:rows] = 1
@@ -290,9 +312,8 @@ def token_weight(valid_BHW: Tensor, grid: tuple[int, int]) -> Tensor:
     return nn.functional.adaptive_avg_pool2d(valid_BHW[:, None].float(), grid).flatten(1)
 
 
-def trapezium(step: int, stage: StageConfig) -> float:
-    """Learning rate factor: up over ``warmup_share``, flat, down to zero over ``decay_share`` of the steps."""
-    done = (step + 1) / max(1, stage.steps)
+def trapezium(done: float, stage: StageConfig) -> float:
+    """Learning rate factor after a share of the stage: up over ``warmup_share``, flat, down over ``decay_share``."""
     return max(0.0, min(1.0, done / max(stage.warmup_share, 1e-9), (1 - done) / max(stage.decay_share, 1e-9)))
 
 
