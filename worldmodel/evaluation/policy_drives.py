@@ -47,7 +47,7 @@ class PolicyRunConfig(WorldConfig):
         length_s: seconds of each drive; ``None`` likewise.
         tags: kept fixed in drawn scenarios, as ``weather=clear,traffic=none``.
         batch: drives at once in the learned world.
-        timeout_s: a policy's answer may take so long; 0 waits for ever.
+        timeout_s: a policy's answer may take so long for each drive of a batch; 0 waits for ever.
         films: keep each drive's frames.
         driver: perception that policies see by, a bundled name or a folder.
         judge: perception that scores.

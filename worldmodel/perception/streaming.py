@@ -1,6 +1,6 @@
 """Perception frame by frame: what ``Reader`` reads of a stretch, as the frames come, for many drives at once.
 
-It remembers the last look at each row, so that each frame is looked at once. ``Smoother`` makes readings steady enough
+It remembers the last looks at each row, so that each frame is looked at once. ``Smoother`` makes readings steady enough
 to steer by. Knows nothing of worlds or of who asks.
 
 Shapes: R rows that are read, of any number that are remembered; H, W pixels; F features.
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from worldmodel.perception.network import FLAGS, NUMBERS, Perceiver
+from worldmodel.perception.network import FLAGS, NUMBERS, Look, Perceiver
 from worldmodel.perception.reader import load_perceiver
 from worldmodel.types import VOCABULARY, Camera, FloatArray, FrameArray
 
@@ -56,7 +56,8 @@ class StreamingReader:
     def __init__(self, network: Perceiver, *, device: str = "cpu") -> None:
         self.network = network.eval().to(device)
         self._device = torch.device(device)
-        self._last: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._last: dict[int, Look] = {}
+        self._past: dict[int, list[torch.Tensor]] = {}
 
     @classmethod
     def from_pretrained(cls, name_or_path: str, *, device: str = "cpu") -> StreamingReader:
@@ -66,6 +67,7 @@ class StreamingReader:
     def forget(self, row: int) -> None:
         """The next frame of row ``row`` is the first of a new drive."""
         self._last.pop(row, None)
+        self._past.pop(row, None)
 
     @torch.no_grad()
     def read(self, frames: FrameArray, camera: Camera, *, dt_s: float, rows: Sequence[int] | None = None) -> Glance:
@@ -79,12 +81,18 @@ class StreamingReader:
             size = (camera.height_px, camera.width_px, 3)
             raise ValueError(f"frames: expected {len(rows)} of shape {size}, got {frames.shape}")
         x = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).movedim(-1, 1).float() / 127.5 - 1
-        looks = self.network.look(self.network.sized(x))
-        parts = [tuple(part[i : i + 1] for part in looks) for i in range(len(rows))]
-        before = tuple(torch.cat(side) for side in zip(*(self._last.get(r, p) for r, p in zip(rows, parts))))
-        percept = self.network(before, looks)
+        look = self.network.look(self.network.sized(x).contiguous(memory_format=torch.channels_last))
+        alone = [Look(*(part[i : i + 1] for part in look)) for i in range(len(rows))]
         is_first = np.array([row not in self._last for row in rows])
-        self._last |= dict(zip(rows, parts))
+        # A drive's first frame stands for all before it, as ``Reader`` has it.
+        before = Look(*(torch.cat(parts) for parts in zip(*(self._last.get(r, a) for r, a in zip(rows, alone)))))
+        past = [self._past.get(row, [look.features[i]]) for i, row in enumerate(rows)]
+        back = [torch.stack([p[min(n, len(p)) - 1] for p in past]) for n in range(2, self.network.config.context)]
+        percept = self.network(before, look, torch.stack(back, dim=1) if back else None)
+        for i, row in enumerate(rows):
+            self._last[row] = alone[i]
+            kept = [] if is_first[i] else self._past[row]
+            self._past[row] = [look.features[i], *kept][: self.network.config.context - 1]
 
         def plain(tensor: torch.Tensor) -> FloatArray:
             return tensor.double().cpu().numpy()

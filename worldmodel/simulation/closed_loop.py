@@ -108,7 +108,7 @@ def drive_trials(
         trials: to be driven.
         judge: who watches; its rows are used up.
         batch: drives at once, at most.
-        timeout_s: a policy's answer may take so long; 0 waits for ever.
+        timeout_s: a policy's answer may take so long for each row; 0 waits for ever.
         film: opens somewhere for a drive's frames to go, or ``None``.
         progress: told of steps made or saved.
 

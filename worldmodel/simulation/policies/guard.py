@@ -24,7 +24,7 @@ class Guard:
 
     Args:
         policy: to be asked.
-        timeout_s: an answer may take so long; 0 waits for ever, in the caller's own thread.
+        timeout_s: an answer may take so long for each row; 0 waits for ever, in the caller's own thread.
     """
 
     def __init__(self, policy: Policy, *, timeout_s: float) -> None:
@@ -44,8 +44,8 @@ class Guard:
         Raises:
             PolicyBrokeDown: it raised, took too long, or its answer has another shape than the rows.
         """
-        action: Action = self._call(lambda: self.policy.act(observation))
         shape = observation.speed_mps.shape
+        action: Action = self._call(lambda: self.policy.act(observation), rows=len(observation.speed_mps))
         if not isinstance(action, (Controls, EgoMotion)) or action.shape not in ((), shape):
             raise PolicyBrokeDown(f"answered {type(action).__name__} of shape {getattr(action, 'shape', None)}")
         if isinstance(action, Controls):
@@ -56,7 +56,7 @@ class Guard:
         """Let the thread end, once it has nothing to do."""
         self._questions.put(None)
 
-    def _call(self, question: Any) -> Any:
+    def _call(self, question: Any, *, rows: int = 1) -> Any:
         if self._timeout_s <= 0:
             try:
                 return question()
@@ -64,9 +64,9 @@ class Guard:
                 raise PolicyBrokeDown(f"raised {type(error).__name__}: {error}") from error
         self._questions.put(question)
         try:
-            is_good, answer = self._answers.get(timeout=self._timeout_s)
+            is_good, answer = self._answers.get(timeout=self._timeout_s * rows)
         except queue.Empty:
-            raise PolicyBrokeDown(f"did not answer within {self._timeout_s:g} s") from None
+            raise PolicyBrokeDown(f"did not answer within {self._timeout_s * rows:g} s") from None
         if not is_good:
             raise PolicyBrokeDown(f"raised {type(answer).__name__}: {answer}") from answer
         return answer
