@@ -75,7 +75,7 @@ def test_the_vehicle_starts_with_the_worlds_own_speed():
 
 
 def test_every_policy_drives_in_the_reference_world():
-    for name in set(names()) - {"recorded"}:
+    for name in set(names()) - {"recorded", "mpc"}:  # which need a recording, and a model of that size
         world, policy = small_world(), open_policy(name)
         assert policy.name == name
         carry = begin(world, Tags.named(traffic="none"), policy, batch=2, seed=5)

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, KeptDrive
 from worldmodel.evaluation.policy_drives import YARDSTICK, Job, PolicyRun, PolicyRunConfig
 from worldmodel.evaluation.policy_report import TITLES, drive_table, film, score_table, settings_table, write_page
-from worldmodel.evaluation.policy_scores import VIEWS, Scored, scored
+from worldmodel.evaluation.policy_scores import VIEWS, Scored, View, scored
 from worldmodel.evaluation.watch import Watch
 from worldmodel.simulation.keeping import plain
 from worldmodel.simulation.policies.library import open_policy
 from worldmodel.simulation.recorder import write_json
-from worldmodel.simulation.trials import DRAWN
+from worldmodel.simulation.trials import DRAWN, Kind
 from worldmodel.simulation.worlds import surroundings
 
 _SCENARIOS, _LENGTH_S = 8, 20.0
@@ -66,7 +66,7 @@ def run(config: EvaluatePolicyConfig) -> Path:
     if runs.rank:
         return out
     watch = watch_of(runs)
-    results = {
+    results: dict[str, dict[View, Scored]] = {
         policy: {
             (kind, who): scored(runs.drives(Job(policy, kind)), who, watch)
             for kind, who in VIEWS
@@ -93,7 +93,7 @@ def jobs_of(config: EvaluatePolicyConfig, runs: PolicyRun) -> list[Job]:
     """
     if not config.policies:
         raise ValueError("policy: name at least one, as policy=idm-normal")
-    kinds: list[Literal["learned", "true"]] = ["learned", "true"] if config.worlds == "both" else [config.worlds]
+    kinds: list[Kind] = ["learned", "true"] if config.worlds == "both" else [config.worlds]
     if not _has_truth(runs):
         if config.worlds == "true":
             raise ValueError(f"worlds=true: scenario={config.scenario} has no true world behind it")
@@ -154,7 +154,7 @@ def _has_truth(runs: PolicyRun) -> bool:
     return all(isinstance(scenario.context, ReferenceContext) for scenario in runs.scenarios.values())
 
 
-def _parts(results: dict[str, dict[tuple[str, str], Scored]], runs: PolicyRun, settings: dict[str, Any]) -> list[str]:
+def _parts(results: dict[str, dict[View, Scored]], runs: PolicyRun, settings: dict[str, Any]) -> list[str]:
     parts = [
         "<p>Everything counts up to a drive's first failure. In the learned world the judge alone scores; in the true "
         "world the truth does, and the judge beside it, so that its own error is known. Intervals are 95 % over "
@@ -169,7 +169,7 @@ def _parts(results: dict[str, dict[tuple[str, str], Scored]], runs: PolicyRun, s
             if view == ("true", JUDGE):
                 continue
             parts += [f"<h2>{policy}: {TITLES[view]}</h2>", drive_table(scores)]
-            kept = runs.drives(Job(policy, "learned" if view[0] == "learned" else "true"))
+            kept = runs.drives(Job(policy, view[0]))
             kept = runs.drives(Job(policy, "learned" if view[0] == "learned" else "true"))
             drives = {drive.path.stem: drive for drive in kept}
             order = sorted(zip(scores.column("composite"), scores.names))

@@ -101,14 +101,17 @@ def account_of(drive: KeptDrive, who: str) -> Account:
     def said(name: str) -> NDArray[Any]:
         return columns[f"{who}.{name}"].astype(np.float64)
 
-    same = {name: said(name) for name in ("heading_error_rad", "lane_offset_m", "gap_m", "closing_speed_mps")}
+    heading, aside, gap, closing = (
+        said(name) for name in ("heading_error_rad", "lane_offset_m", "gap_m", "closing_speed_mps")
+    )
     if who == TRUTH:
-        flags = {name: said(name) > 0.5 for name in ("collision", "off_road")}
-        return Account(t_s, columns["speed_mps"], columns["yaw_rate_radps"], **same, **flags)
-    same["gap_m"] = np.where(sustained(said("has_gap"), dt_s, hold_s=0.3), same["gap_m"], np.nan)
-    flags = {name: sustained(said(name), dt_s, hold_s=hold_s) for name, hold_s in HOLD_S.items()}
-    speed, yaw = (np.append(said(name)[1:], np.nan) for name in ("speed_mps", "yaw_rate_radps"))
-    return Account(t_s, speed, yaw, **same, **flags)
+        speed, yaw = columns["speed_mps"], columns["yaw_rate_radps"]
+        collision, off_road = (said(name) > 0.5 for name in ("collision", "off_road"))
+    else:
+        speed, yaw = (np.append(said(name)[1:], np.nan) for name in ("speed_mps", "yaw_rate_radps"))
+        collision, off_road = (sustained(said(n), dt_s, hold_s=HOLD_S[n]) for n in ("collision", "off_road"))
+        gap = np.where(sustained(said("has_gap"), dt_s, hold_s=0.3), gap, np.nan)
+    return Account(t_s, speed, yaw, heading, aside, gap, closing, collision, off_road)
 
 
 def _at_least_two(column: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -28,7 +28,7 @@ from worldmodel.simulation.keeping import plain
 from worldmodel.simulation.policies.library import Tools, open_policy, slug
 from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.session import Session
-from worldmodel.simulation.trials import Arena, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
+from worldmodel.simulation.trials import Arena, Kind, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
 from worldmodel.simulation.worlds import WorldConfig, open_world
 
 #: Who shows how true drives look, for the drift watch.
@@ -80,7 +80,7 @@ class Job:
     """One policy in one world (``learned`` or ``true``), through all scenarios."""
 
     policy: str
-    kind: Literal["learned", "true"]
+    kind: Kind
 
 
 class PolicyRun:

@@ -19,10 +19,11 @@ from worldmodel.evaluation.policy_scores import Scored
 from worldmodel.evaluation.report import STYLE
 from worldmodel.metrics.driving import SCORES
 from worldmodel.metrics.intervals import Interval
+from worldmodel.simulation.trials import Kind
 from worldmodel.types import FloatArray
 
 #: How a view of (world, account) is called.
-TITLES = {
+TITLES: dict[tuple[Kind, str], str] = {
     ("learned", "judge"): "learned world, by the judge",
     ("true", "truth"): "true world, by the truth",
     ("true", "judge"): "true world, by the judge",

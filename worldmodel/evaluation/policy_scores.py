@@ -17,9 +17,12 @@ from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, KeptDrive
 from worldmodel.evaluation.watch import Fall, Watch
 from worldmodel.metrics.driving import PER_KM, SCORES
 from worldmodel.metrics.intervals import Interval, bootstrap_interval, ratio_interval
+from worldmodel.simulation.trials import Kind
 
+#: A world, and who gives the account.
+View = tuple[Kind, str]
 #: Which world is scored by whom: in a learned world nobody knows the truth.
-VIEWS = (("learned", JUDGE), ("true", TRUTH), ("true", JUDGE))
+VIEWS: tuple[View, ...] = (("learned", JUDGE), ("true", TRUTH), ("true", JUDGE))
 
 
 @dataclasses.dataclass(frozen=True)

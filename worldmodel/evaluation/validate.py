@@ -7,6 +7,7 @@ trained first. ``validity`` has the numbers, ``policy_drives`` the drives.
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,21 +24,23 @@ from worldmodel.evaluation.policy_report import (
     table,
     write_page,
 )
-from worldmodel.evaluation.policy_scores import VIEWS, scored
+from worldmodel.evaluation.policy_scores import VIEWS, Scored, View, scored
 from worldmodel.evaluation.validity import (
     COMPARISONS,
     Inversion,
     Results,
-    agree,
     of_policies,
     shared,
     summary,
     worst_inversions,
 )
 from worldmodel.metrics.driving import SCORES
+from worldmodel.metrics.intervals import Interval
+from worldmodel.simulation.imitating import train
 from worldmodel.simulation.keeping import plain
+from worldmodel.simulation.policies import imitation
 from worldmodel.simulation.recorder import write_json
-from worldmodel.simulation.trials import DRAWN
+from worldmodel.simulation.trials import DRAWN, Kind
 from worldmodel.simulation.worlds import surroundings
 
 _QUICK = (
@@ -95,13 +98,14 @@ def run(config: ValidateConfig) -> Path:
         raise ValueError(
             f"scenario={config.scenario}: intervals need at least two scenarios, got {len(runs.scenarios)}"
         )
-    kinds: tuple[Literal["learned", "true"], ...] = ("true", "learned")
+    kinds: tuple[Kind, ...] = ("true", "learned")
+    _train_imitators(config.names, is_first=runs.rank == 0)
     jobs = [Job(YARDSTICK, "true"), *(Job(name, kind) for name in config.names for kind in kinds)]
     runs.run(jobs, done=LiveTable().show)
     if runs.rank:
         return out
     watch = watch_of(runs)
-    every = {
+    every: dict[str, dict[View, Scored]] = {
         name: {(kind, who): scored(runs.drives(Job(name, kind)), who, watch) for kind, who in VIEWS}
         for name in config.names
     }
@@ -117,10 +121,23 @@ def run(config: ValidateConfig) -> Path:
         "settings": about,
     }
     write_json(out / "validity.json", plain(found))
-    parts = [*_words(results, found), *_tables(results), *_plots(results), *_films(runs, results, inversions)]
+    parts = [*_words(results, found), *_tables(results, found), *_plots(results), *_films(runs, results, inversions)]
     write_page(out / "report.html", "Do policies rank alike in both worlds?", [*parts, settings_table(about)])
     print(out / "report.html")
     return out
+
+
+def _train_imitators(names: list[str], *, is_first: bool) -> None:
+    """Train the imitation networks that are named and not there; other processes wait for the first."""
+    for budget in (name.split("+")[0].removeprefix("imitation-") for name in names if name.startswith("imitation-")):
+        path = imitation.FOLDER / budget / imitation.FILE
+        if budget not in imitation.BUDGETS or path.is_file():
+            continue
+        if is_first:
+            drives, steps = imitation.BUDGETS[budget]
+            train(path.parent, drives=drives, steps=steps)
+        while not path.is_file():
+            time.sleep(2.0)
 
 
 def _words(results: Results, found: dict[str, Any]) -> list[str]:
@@ -140,13 +157,14 @@ def _words(results: Results, found: dict[str, Any]) -> list[str]:
     return [*parts, table(lines)]
 
 
-def _tables(results: Results) -> list[str]:
+def _tables(results: Results, found: dict[str, Any]) -> list[str]:
     parts = []
     for comparison in COMPARISONS:
         lines = [["", "Pearson", "Spearman", "MMRV"]]
         for score, (label, _) in SCORES.items():
-            agreed = agree(results, score, comparison)
-            cells = ["-"] * 3 if agreed is None else [number(i) for i in (agreed.pearson, agreed.spearman, agreed.mmrv)]
+            agreed = found["agreement"][comparison][score]
+            measures = ("pearson", "spearman", "mmrv")
+            cells = ["-"] * 3 if agreed is None else [number(Interval(**agreed[measure])) for measure in measures]
             lines.append([label, *cells])
         parts += [f"<h2>{_WORDS[comparison][0].upper()}{_WORDS[comparison][1:]}</h2>", table(lines)]
     for view, title in TITLES.items():
@@ -182,8 +200,8 @@ def _films(runs: PolicyRun, results: Results, inversions: list[Inversion]) -> li
         words = f"{inversion.better} is better than {inversion.worse} by {inversion.cost:.3f} in the true world alone"
         parts.append(f"<h3>{words}; scenario {inversion.scenario}</h3>")
         for policy in (inversion.better, inversion.worse):
-            for kind, view in (("true", ("true", "truth")), ("learned", ("learned", JUDGE))):
-                scores = results[policy][view]
+            for kind, who in VIEWS[1::-1]:
+                scores = results[policy][(kind, who)]
                 composite = scores.scores[scores.names.index(inversion.scenario)]["composite"]
                 path = runs.path(Job(policy, kind), inversion.scenario).with_suffix(".mp4")
                 caption = f"{policy}, {kind} world, composite {composite:.2f}"

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH
-from worldmodel.evaluation.policy_scores import Scored
+from worldmodel.evaluation.policy_scores import Scored, View
 from worldmodel.metrics.driving import PER_KM, SCORES
 from worldmodel.metrics.ranks import Agreement, agreement, rank_violations
 from worldmodel.types import FloatArray
 
-View = tuple[str, str]
 #: Comparisons: what is compared with what is taken for true.
 COMPARISONS: dict[str, tuple[View, View]] = {
     "validity": (("learned", JUDGE), ("true", TRUTH)),
@@ -62,7 +61,7 @@ def shared(results: Results) -> dict[str, dict[View, Scored]]:
     return {policy: {v: _only(s, common) for v, s in views.items()} for policy, views in both.items()}
 
 
-def agree(results: Results, score: str, comparison: str) -> Agreement | None:
+def agree(results: Results, score: str, comparison: str, *, draws: int = 1000) -> Agreement | None:
     """Agreement of one score over policies; ``None`` where too few drives or policies know it."""
     view, other = COMPARISONS[comparison]
     values, truth = (_matrix(results, score, v) for v in (view, other))
@@ -71,7 +70,7 @@ def agree(results: Results, score: str, comparison: str) -> Agreement | None:
     if len(values) < 3 or known.sum() < 2:
         return None
     per = (km[:, known], km_true[:, known]) if score in PER_KM else None
-    return agreement(values[:, known], truth[:, known], per=per)
+    return agreement(values[:, known], truth[:, known], per=per, draws=draws)
 
 
 def of_policies(results: Results, score: str, view: View) -> FloatArray:
@@ -99,13 +98,13 @@ def worst_inversions(results: Results, *, count: int, score: str = "composite") 
     return found
 
 
-def summary(results: Results) -> dict[str, Any]:
+def summary(results: Results, *, draws: int = 1000) -> dict[str, Any]:
     """All of it, plain: every comparison's agreement of every score, and whether the targets are met."""
     table: dict[str, Any] = {}
     for comparison in COMPARISONS:
         table[comparison] = {}
         for score in SCORES:
-            agreed = agree(results, score, comparison)
+            agreed = agree(results, score, comparison, draws=draws)
             table[comparison][score] = None if agreed is None else dataclasses.asdict(agreed)
     return {"agreement": table, "targets": targets(table["validity"])}
 
@@ -116,8 +115,8 @@ def targets(agreed: Mapping[str, Any]) -> list[dict[str, Any]]:
     for score, wanted in TARGETS.items():
         for measure, bound in wanted.items():
             value = None if agreed[score] is None else agreed[score][measure]["value"]
-            is_known = value is not None and np.isfinite(value)
-            is_met = bool(is_known and (value <= bound if measure == "mmrv" else value >= bound))
+            reached = np.nan if value is None else float(value)
+            is_met = bool(reached <= bound if measure == "mmrv" else reached >= bound)
             lines.append({"score": score, "measure": measure, "wanted": bound, "value": value, "is_met": is_met})
     return lines
 

@@ -257,7 +257,7 @@ class _Loop:
         seen = Observation(frames, vehicle.speed_mps, vehicle.curvature_1pm, arena.dt_s, told)
         action = self._guard.act(seen)
         answer = _numbers_of(action)
-        is_sane, is_driven = np.isfinite(answer).all(axis=0), self._is_driven()
+        is_sane, is_driven = np.asarray(np.isfinite(answer).all(axis=0)), self._is_driven()
         answer = np.where(is_sane & is_driven, answer, 0.0)
         if isinstance(action, Controls):
             after, motion = drive(vehicle, Controls(*answer), arena.dt_s)

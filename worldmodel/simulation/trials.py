@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from worldmodel.types import Camera, Clip, EgoMotion, FrameArray, Tags
 
 #: ``scenario=drawn`` draws them from the reference world's own distribution, from seeds that no training set uses.
 DRAWN = "drawn"
+#: Of worlds.
+Kind = Literal["learned", "true"]
 _FIRST_SEED = 8_000_000_000
 #: The driver settles for so long before the context.
 _SETTLE_S = 2.0
@@ -135,7 +137,7 @@ class Arena(Protocol):
         camera, dt_s: of the world.
     """
 
-    kind: str
+    kind: Kind
     camera: Camera
     dt_s: float
 
@@ -159,7 +161,7 @@ class Arena(Protocol):
 class LearnedArena:
     """A session, whose rows are independent already."""
 
-    kind = "learned"
+    kind: Kind = "learned"
 
     def __init__(self, session: Session) -> None:
         self._session, self.camera, self.dt_s = session, session.camera, session.dt_s
@@ -193,7 +195,7 @@ class TrueArena:
         dt_s: likewise.
     """
 
-    kind = "true"
+    kind: Kind = "true"
 
     def __init__(self, camera: Camera, *, dt_s: float) -> None:
         self.camera, self.dt_s = camera, dt_s
