@@ -29,6 +29,7 @@ from worldmodel.simulation.policies.library import Tools, open_policy, slug
 from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.session import Session
 from worldmodel.simulation.trials import Arena, Kind, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
+from worldmodel.simulation.true_processes import TrueProcesses
 from worldmodel.simulation.worlds import WorldConfig, open_world
 
 #: Who shows how true drives look, for the drift watch.
@@ -47,6 +48,7 @@ class PolicyRunConfig(WorldConfig):
         length_s: seconds of each drive; ``None`` likewise.
         tags: kept fixed in drawn scenarios, as ``weather=clear,traffic=none``.
         batch: drives at once in the learned world.
+        workers: processes that draw the true world; 1 for this one alone.
         timeout_s: a policy's answer may take so long for each drive of a batch; 0 waits for ever.
         films: keep each drive's frames.
         driver: perception that policies see by, a bundled name or a folder.
@@ -58,6 +60,7 @@ class PolicyRunConfig(WorldConfig):
     length_s: float | None = None
     tags: str = ""
     batch: int = 8
+    workers: int = 1
     timeout_s: float = 30.0
     films: bool = True
     driver: str = "driver"
@@ -71,6 +74,8 @@ class PolicyRunConfig(WorldConfig):
             raise ValueError(f"length_s: expected at least 1 s, got {self.length_s}")
         if self.batch < 1:
             raise ValueError(f"batch: expected a number from 1, got {self.batch}")
+        if self.workers < 1:
+            raise ValueError(f"workers: expected a number from 1, got {self.workers}")
         if not self.timeout_s >= 0:
             raise ValueError(f"timeout_s: expected seconds from 0, got {self.timeout_s}")
 
@@ -107,10 +112,7 @@ class PolicyRun:
         self.scenarios = name_scenarios(config.scenario, count=count, length_s=length_s, tags=config.tags)
         self.judge = load_perceiver(config.judge)
         self._trials: dict[str, Trial] = {}
-        self._arenas: dict[str, Arena] = {
-            "learned": LearnedArena(learned),
-            "true": TrueArena(self.camera, dt_s=self.dt_s),
-        }
+        self._arenas: dict[str, Arena] = {"learned": LearnedArena(learned)}
 
     def path(self, job: Job, scenario: str) -> Path:
         """Where a drive is kept."""
@@ -158,9 +160,10 @@ class PolicyRun:
             return VideoWriter(path, *size, fps=1 / self.dt_s, crf=23)
 
         judge = StreamingReader(self.judge, device=str(self.about["device"]))
-        batch = self.config.batch if job.kind == "learned" else min(self.config.batch, 8)
+        # Rows of the true world cost time of their own; two a worker, so that none waits for another to begin anew.
+        batch = self.config.batch if job.kind == "learned" else max(min(self.config.batch, 4), 2 * self.config.workers)
         for driven in drive_trials(
-            self._arenas[job.kind],
+            self._arena(job.kind),
             lambda: open_policy(job.policy, self.tools),
             trials,
             judge,
@@ -172,6 +175,14 @@ class PolicyRun:
             path = self.path(job, driven.trial.name)
             keep(path, driven, self.dt_s)
             yield load(path)
+
+    def _arena(self, kind: str) -> Arena:
+        if kind not in self._arenas:
+            workers, camera, dt_s = self.config.workers, self.camera, self.dt_s
+            is_alone = workers == 1
+            true = TrueArena(camera, dt_s=dt_s) if is_alone else TrueProcesses(camera, dt_s=dt_s, workers=workers)
+            self._arenas[kind] = true
+        return self._arenas[kind]
 
     def _trial(self, name: str) -> Trial:
         if name not in self._trials:
