@@ -51,6 +51,7 @@ PLAIN_KEYS = frozenset(
         "policies",
         "driver",
         "judge",
+        "worlds",  # of which one is called true
         "prompt",
         "out",
         "device",

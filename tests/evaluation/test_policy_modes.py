@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from worldmodel.cli import rollout_main
 from worldmodel.evaluation import evaluate_policy, validate
 from worldmodel.evaluation.evaluate_policy import EvaluatePolicyConfig
 from worldmodel.evaluation.policy_drives import Job, PolicyRun
@@ -115,3 +116,9 @@ def test_mistakes_are_named_before_anything_is_driven(made, tmp_path, settings, 
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="at least three policies"):
         validate.run(ValidateConfig(policies="constant"))
+
+
+def test_the_true_world_is_a_word_on_the_command_line(capsys):
+    with pytest.raises(SystemExit):
+        rollout_main(["mode=evaluate_policy", "worlds=true", "policy=idm-nromal", "scenarios=1", "length_s=1"])
+    assert capsys.readouterr().err.startswith("error: policy: no policy is called 'idm-nromal'")
