@@ -4,8 +4,8 @@
         [--policy idm-normal] [--workers 1] [--steps-per-frame N] [--json FILE]
 
 Of the learned world: alone (every step decoded), undecoded, and in the whole closed loop, with a policy that sees by
-trained perception and the judge that watches. Of the true world: the whole loop, drawn by so many processes. A figure of
-2 with one world is twice real time; with 8 worlds each of them runs at an eighth of it. Nothing here fails by time.
+trained perception and the judge that watches. Of the true world: the whole loop, drawn by so many processes. A figure
+of 2 with one world is twice real time; with 8 worlds each of them runs at an eighth of it. Nothing here fails by time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, account_of, keep, load
+from worldmodel.evaluation.certainty import choose, cross_chosen, words
+from worldmodel.evaluation.keeping_drives import DEFAULT_CERTAINTY, JUDGE, TRUTH, account_of, keep, load
 from worldmodel.evaluation.policy_scores import Scored, scored
 from worldmodel.evaluation.validity import agree, of_policies, shared, summary, targets, worst_inversions
 from worldmodel.evaluation.watch import STATISTICS, Watch
@@ -146,6 +147,29 @@ def test_a_policy_that_broke_down_is_worth_nothing(tmp_path):
     assert found.broke_down == ["raised RuntimeError: no"] * 8
     assert found.intervals()["composite"].value == 0
     assert found.plain()["broke_down"] == 8
+
+
+def test_certainty_is_chosen_on_the_other_half_of_true_drives(tmp_path):
+    """A judge that says 0.1 where the ego is off the road and 0.01 elsewhere is believed at 0.1."""
+    drives = []
+    for seed in range(20):
+        made = driven(seed)
+        fails = made.columns["truth.off_road"] > 0.5 if seed < 16 else np.zeros(61, dtype=bool)
+        made.columns["truth.off_road"] = fails.astype(float)
+        made.columns["judge.off_road"] = np.where(fails, 0.1, 0.01)
+        if seed == 3:
+            made.columns["judge.off_road"] = np.full(61, 0.9)  # one that only its own half would spoil
+        path = tmp_path / f"s{seed:02d}.npz"
+        keep(path, made, 0.1)
+        drives.append(load(path))
+    chosen = cross_chosen(drives)
+    assert all(0.01 < certainty.off_road < 0.1 for certainty in chosen.values())
+    assert {certainty.collision for certainty in chosen.values()} == {0.5}  # never happened
+    assert drives[0].score(JUDGE)["off_road"] == 0
+    assert drives[0].score(JUDGE, chosen["s00"])["off_road"] == 1
+    assert drives[18].score(JUDGE, chosen["s18"])["off_road"] == 0
+    assert choose(drives[:3]) == DEFAULT_CERTAINTY
+    assert "0.055" in words(chosen)
 
 
 def test_the_watch_marks_a_world_that_falls_apart_and_leaves_true_ones_alone(tmp_path):

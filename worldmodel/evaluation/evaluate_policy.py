@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
-from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, KeptDrive
+from worldmodel.evaluation.certainty import cross_chosen, words
+from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, Certainty, KeptDrive
 from worldmodel.evaluation.policy_drives import YARDSTICK, Job, PolicyRun, PolicyRunConfig
 from worldmodel.evaluation.policy_report import TITLES, drive_table, film, score_table, settings_table, write_page
 from worldmodel.evaluation.policy_scores import VIEWS, Scored, View, scored
@@ -66,9 +67,10 @@ def run(config: EvaluatePolicyConfig) -> Path:
     if runs.rank:
         return out
     watch = watch_of(runs)
+    certainties = cross_chosen([drive for job in {*needed, *jobs} if job.kind == "true" for drive in runs.drives(job)])
     results: dict[str, dict[View, Scored]] = {
         policy: {
-            (kind, who): scored(runs.drives(Job(policy, kind)), who, watch)
+            (kind, who): scored(runs.drives(Job(policy, kind)), who, watch, certainties)
             for kind, who in VIEWS
             if Job(policy, kind) in jobs
         }
@@ -80,7 +82,9 @@ def run(config: EvaluatePolicyConfig) -> Path:
     }
     about = settings | {"surroundings": surroundings(), "model components": runs.about["components"]}
     write_json(out / "report.json", plain({"policies": report, "settings": about}))
-    write_page(out / "report.html", "How well do policies drive?", _parts(results, runs, about))
+    write_page(
+        out / "report.html", "How well do policies drive?", [*_parts(results, runs, certainties), settings_table(about)]
+    )
     print(out / "report.html")
     return out
 
@@ -154,11 +158,12 @@ def _has_truth(runs: PolicyRun) -> bool:
     return all(isinstance(scenario.context, ReferenceContext) for scenario in runs.scenarios.values())
 
 
-def _parts(results: dict[str, dict[View, Scored]], runs: PolicyRun, settings: dict[str, Any]) -> list[str]:
+def _parts(results: dict[str, dict[View, Scored]], runs: PolicyRun, certainties: Mapping[str, Certainty]) -> list[str]:
     parts = [
         "<p>Everything counts up to a drive's first failure. In the learned world the judge alone scores; in the true "
         "world the truth does, and the judge beside it, so that its own error is known. Intervals are 95 % over "
-        "drives. A world <i>fell apart</i> when it left what true drives look like: trust such scores less.</p>"
+        "drives. A world <i>fell apart</i> when it left what true drives look like: trust such scores less.</p>",
+        f"<p>{words(certainties)}</p>" if certainties else "",
     ]
     for view, title in TITLES.items():
         rows = {policy: views[view] for policy, views in results.items() if view in views}
@@ -175,4 +180,4 @@ def _parts(results: dict[str, dict[View, Scored]], runs: PolicyRun, settings: di
             order = sorted(zip(scores.column("composite"), scores.names))
             for word, (composite, name) in {"worst": order[0], "best": order[-1]}.items():
                 parts.append(film(drives[name].film, f"{word}: {name}, composite {composite:.2f}"))
-    return [*parts, settings_table(settings)]
+    return parts

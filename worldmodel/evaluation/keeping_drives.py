@@ -16,11 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.metrics.driving import Account, gave_up, score_drive, sustained
+from worldmodel.metrics.driving import Account, gave_up, moving_mean, score_drive, sustained
 from worldmodel.simulation.closed_loop import DONE, HOLD_S, Driven
+from worldmodel.types import FloatArray
 
 #: Who gives an account.
 TRUTH, JUDGE = "truth", "judge"
+
+
+@dataclasses.dataclass(frozen=True)
+class Certainty:
+    """Probabilities above which the judge has seen a failure, once they have held for a while."""
+
+    collision: float = 0.5
+    off_road: float = 0.5
+
+
+DEFAULT_CERTAINTY = Certainty()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +70,11 @@ class KeptDrive:
         path = self.path.with_suffix(".mp4")
         return path if path.is_file() else None
 
-    def score(self, who: str) -> dict[str, float]:
+    def score(self, who: str, certainty: Certainty = DEFAULT_CERTAINTY) -> dict[str, float]:
         """Scores by ``truth`` or ``judge``; the drive of a policy that broke down is worth nothing."""
-        scores = score_drive(account_of(self, who), start_speed_mps=self.start_speed_mps, length_s=self.length_s)
+        scores = score_drive(
+            account_of(self, who, certainty), start_speed_mps=self.start_speed_mps, length_s=self.length_s
+        )
         return scores if self.is_done else gave_up(scores)
 
 
@@ -86,11 +100,18 @@ def load(path: Path) -> KeptDrive:
     return KeptDrive(path, str(arrays["status"]), start, length, columns, arrays["features"].astype(np.float32))
 
 
-def account_of(drive: KeptDrive, who: str) -> Account:
+def held(drive: KeptDrive, kind: str) -> FloatArray:
+    """``(T,)`` the judge's probability of a failure, averaged over the while it has to hold."""
+    columns = drive.columns
+    dt_s = float(np.median(np.diff(columns["t_s"]))) if len(columns["t_s"]) > 1 else 0.1
+    return moving_mean(columns[f"judge.{kind}"], dt_s, hold_s=HOLD_S[kind])
+
+
+def account_of(drive: KeptDrive, who: str, certainty: Certainty = DEFAULT_CERTAINTY) -> Account:
     """What ``truth`` or ``judge`` say of a drive; a drive of one frame is held for one more.
 
     The judge's speed and turning are read from the pixels, of the step that ended at a frame, and told at the frame it
-    began. Its failures are those it is sure of for a while (``closed_loop.HOLD_S``).
+    began. Its failures are those it is sure enough of for a while (``closed_loop.HOLD_S``).
     """
     columns = {name: _at_least_two(column) for name, column in drive.columns.items()}
     t_s = columns["t_s"].copy()
@@ -109,7 +130,9 @@ def account_of(drive: KeptDrive, who: str) -> Account:
         collision, off_road = (said(name) > 0.5 for name in ("collision", "off_road"))
     else:
         speed, yaw = (np.append(said(name)[1:], np.nan) for name in ("speed_mps", "yaw_rate_radps"))
-        collision, off_road = (sustained(said(n), dt_s, hold_s=HOLD_S[n]) for n in ("collision", "off_road"))
+        collision, off_road = (
+            sustained(said(n), dt_s, hold_s=HOLD_S[n], sure=getattr(certainty, n)) for n in ("collision", "off_road")
+        )
         gap = np.where(sustained(said("has_gap"), dt_s, hold_s=0.3), gap, np.nan)
     return Account(t_s, speed, yaw, heading, aside, gap, closing, collision, off_road)
 

@@ -8,12 +8,12 @@ Shapes: N drives.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, KeptDrive
+from worldmodel.evaluation.keeping_drives import DEFAULT_CERTAINTY, JUDGE, TRUTH, Certainty, KeptDrive
 from worldmodel.evaluation.watch import Fall, Watch
 from worldmodel.metrics.driving import PER_KM, SCORES
 from worldmodel.metrics.intervals import Interval, bootstrap_interval, ratio_interval
@@ -75,10 +75,13 @@ class Scored:
         }
 
 
-def scored(drives: Sequence[KeptDrive], who: str, watch: Watch | None) -> Scored:
-    """Score drives of one policy in one world by ``truth`` or ``judge``."""
+def scored(
+    drives: Sequence[KeptDrive], who: str, watch: Watch | None, certainties: Mapping[str, Certainty] | None = None
+) -> Scored:
+    """Score drives of one policy in one world by ``truth`` or ``judge``, who is to be so certain by scenario."""
+    certainties = certainties or {}
     return Scored(
-        scores=[drive.score(who) for drive in drives],
+        scores=[drive.score(who, certainties.get(drive.path.stem, DEFAULT_CERTAINTY)) for drive in drives],
         broke_down=[None if drive.is_done else drive.status for drive in drives],
         falls=[] if watch is None else [watch.fall(drive) for drive in drives],
         names=[drive.path.stem for drive in drives],

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from worldmodel.evaluation.certainty import cross_chosen, words
 from worldmodel.evaluation.evaluate_policy import LiveTable, watch_of
 from worldmodel.evaluation.keeping_drives import JUDGE
 from worldmodel.evaluation.policy_drives import YARDSTICK, Job, PolicyRun, PolicyRunConfig
@@ -105,8 +106,9 @@ def run(config: ValidateConfig) -> Path:
     if runs.rank:
         return out
     watch = watch_of(runs)
+    certainties = cross_chosen([drive for job in jobs if job.kind == "true" for drive in runs.drives(job)])
     every: dict[str, dict[View, Scored]] = {
-        name: {(kind, who): scored(runs.drives(Job(name, kind)), who, watch) for kind, who in VIEWS}
+        name: {(kind, who): scored(runs.drives(Job(name, kind)), who, watch, certainties) for kind, who in VIEWS}
         for name in config.names
     }
     yardstick = scored(runs.drives(Job(YARDSTICK, "true")), "truth", watch)
@@ -117,11 +119,18 @@ def run(config: ValidateConfig) -> Path:
     found = summary(results) | {
         "inversions": [dataclasses.asdict(inversion) for inversion in inversions],
         "policies": {n: {f"{k}, {w}": s.plain() for (k, w), s in views.items()} for n, views in results.items()},
+        "certainties": {name: dataclasses.asdict(certainty) for name, certainty in certainties.items()},
         "yardstick": yardstick.plain(),
         "settings": about,
     }
     write_json(out / "validity.json", plain(found))
-    parts = [*_words(results, found), *_tables(results, found), *_plots(results), *_films(runs, results, inversions)]
+    parts = [
+        *_words(results, found),
+        f"<p>{words(certainties)}</p>",
+        *_tables(results, found),
+        *_plots(results),
+        *_films(runs, results, inversions),
+    ]
     write_page(out / "report.html", "Do policies rank alike in both worlds?", [*parts, settings_table(about)])
     print(out / "report.html")
     return out

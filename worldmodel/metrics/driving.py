@@ -171,9 +171,14 @@ def sustained(probability: FloatArray, dt_s: float, *, hold_s: float, sure: floa
 
     A reading that errs in single frames would end every long drive; one that holds does not. NaN counts as 0.
     """
+    return moving_mean(probability, dt_s, hold_s=hold_s) > sure
+
+
+def moving_mean(values: FloatArray, dt_s: float, *, hold_s: float) -> FloatArray:
+    """``(T,)`` mean of each value and those of the ``hold_s`` before it; before the first all were 0, as NaN is."""
     width = max(1, round(hold_s / dt_s))
-    padded = np.concatenate([np.zeros(width - 1), np.nan_to_num(np.asarray(probability, dtype=np.float64))])
-    return np.lib.stride_tricks.sliding_window_view(padded, width).mean(axis=1) > sure
+    padded = np.concatenate([np.zeros(width - 1), np.nan_to_num(np.asarray(values, dtype=np.float64))])
+    return np.lib.stride_tricks.sliding_window_view(padded, width).mean(axis=1)
 
 
 def _filled(values: FloatArray) -> FloatArray:
