@@ -42,7 +42,7 @@ from worldmodel.simulation.starting import parse_tags
 
 #: Seeds of its drives, far from those of training sets and of held-out drives.
 _FIRST_SEED = 9_000_000_000
-_DRIVE_S, _FRAMES_PER_S = 16.0, 5
+_FRAMES_PER_S = 5
 _BATCH = 64
 
 
@@ -56,10 +56,14 @@ class Lessons:
     right: NDArray[np.float32]
 
 
-def lessons_of(job: tuple[int, dict[str, str], ImitationConfig]) -> Lessons:
-    """Of one drive: (number, fixed options, shape of the network)."""
-    number, fixed, config = job
-    drive = render_drive(draw_options(_FIRST_SEED + number, **fixed, sensor=False), round(_DRIVE_S * 10))
+#: A drive to render: its number, seconds, fixed options, and the shape of the network.
+_Job = tuple[int, float, dict[str, str], ImitationConfig]
+
+
+def lessons_of(job: _Job) -> Lessons:
+    """Of one drive."""
+    number, drive_s, fixed, config = job
+    drive = render_drive(draw_options(_FIRST_SEED + number, **fixed, sensor=False), round(drive_s * 10))
     every = np.arange(0, len(drive) - 1, 10 // _FRAMES_PER_S)
     size = (config.width_px, config.height_px)
     frames = np.stack([cv2.resize(drive.frames[i], size, interpolation=cv2.INTER_AREA) for i in every])
@@ -73,14 +77,23 @@ def lessons_of(job: tuple[int, dict[str, str], ImitationConfig]) -> Lessons:
 
 
 def train(
-    folder: Path, *, drives: int, steps: int, tags: str = "", device: str = "auto", workers: int = 0, seed: int = 0
+    folder: Path,
+    *,
+    drives: int,
+    steps: int,
+    drive_s: float = 16.0,
+    tags: str = "",
+    device: str = "auto",
+    workers: int = 0,
+    seed: int = 0,
 ) -> Path:
     """Render, train and write ``imitation.safetensors``; returns its path.
 
     Args:
         folder: to write to.
-        drives: of 16 s, to learn from.
+        drives: to learn from.
         steps: of the optimiser.
+        drive_s: length of a drive.
         tags: kept fixed in the drives, as ``weather=clear,traffic=none``.
         device: ``auto`` takes cuda where there is one.
         workers: processes that render; 0 for as many as there are cores, at most 16.
@@ -88,7 +101,7 @@ def train(
     """
     config = ImitationConfig()
     fixed = {k: v for k, v in parse_tags(tags).names().items() if v != "unknown" and k != "event"}
-    jobs = [(number, fixed, config) for number in range(drives)]
+    jobs = [(number, drive_s, fixed, config) for number in range(drives)]
     workers = min(workers or os.cpu_count() or 1, 16, drives)
     lessons = list(tqdm(_rendered(jobs, workers), "rendering", total=drives, unit="drive"))
     device = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -121,7 +134,7 @@ def train(
     return path
 
 
-def _rendered(jobs: list[tuple[int, dict[str, str], ImitationConfig]], workers: int) -> Iterator[Lessons]:
+def _rendered(jobs: list[_Job], workers: int) -> Iterator[Lessons]:
     if workers == 1:
         yield from map(lessons_of, jobs)
         return

@@ -189,7 +189,9 @@ class Session:
             np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
             np.full(self.batch, self.dt_s),
         )
-        latents = self.model.tokenizer.encode(to_network(torch.from_numpy(frames).to(self.device)))
+        latents = self.model.tokenizer.encode(
+            to_network(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+        )
         self._latents, self._pictures = self.model.dynamics.normalise(latents)[:, None], None
         self._keep(told)
 

@@ -45,6 +45,7 @@ class PlannerConfig:
 class _Row:
     """What is remembered of a drive."""
 
+    seed: int
     generator: np.random.Generator
     age: int = 0
     wanted_mps: float = float("nan")
@@ -74,7 +75,7 @@ class ImaginingPlanner:
 
     def reset(self, row: int, *, seed: int) -> None:
         """A new drive begins in row ``row``."""
-        self._rows[row] = _Row(np.random.default_rng([seed, 0x3C]))
+        self._rows[row] = _Row(seed, np.random.default_rng([seed, 0x3C]))
 
     def act(self, observation: Observation) -> Controls:
         """Controls ``(B,)`` of the plan each row follows."""
@@ -95,14 +96,15 @@ class ImaginingPlanner:
         rows = range(len(speed))
         fresh = [row for row in rows if self._rows[row].age == 0]
         if memory.batch != len(speed):
-            memory.start([_single(frame, memory) for frame in frames], batch=len(speed))
+            seeds = [self._rows[row].seed for row in rows]
+            memory.start([_single(frame, memory) for frame in frames], batch=len(speed), seed=seeds)
         else:
             if len(fresh) < len(speed):
                 before = np.array([np.nan if row in fresh else self._rows[row].speed_mps for row in rows])
                 moved_mps = (before + speed) / 2
                 memory.observe(frames, EgoMotion(moved_mps, moved_mps * observation.curvature_1pm))
             for row in fresh:
-                memory.reset(row, _single(frames[row], memory))
+                memory.reset(row, _single(frames[row], memory), seed=self._rows[row].seed)
         for row in rows:
             self._rows[row].speed_mps = float(speed[row])
             if row in fresh:
