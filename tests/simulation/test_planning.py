@@ -83,6 +83,7 @@ def drive(planner, seeds, frames, steps, speed=10.0):
     return np.stack(said)
 
 
+@pytest.mark.slow
 def test_a_planner_plans_now_and_then_and_rows_do_not_matter_to_each_other(planner, model):
     frames = np.random.default_rng(0).integers(0, 255, (7, 2, 32, 64, 3), dtype=np.uint8)
     both = drive(planner, [3, 4], frames, 7)
