@@ -32,6 +32,8 @@ MODES = {
     "whatif": ("worldmodel.evaluation.whatif", "WhatIfConfig"),
     "evaluate": ("worldmodel.evaluation.evaluate", "EvaluateConfig"),
     "serve": ("worldmodel.server.serve", "ServeConfig"),
+    "evaluate_policy": ("worldmodel.evaluation.evaluate_policy", "EvaluatePolicyConfig"),
+    "validate": ("worldmodel.evaluation.validate", "ValidateConfig"),
 }
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
 #: Keys whose value is one plain string (a bundled name, a path, a list of tags), taken as typed.
@@ -48,6 +50,10 @@ PLAIN_KEYS = frozenset(
         "views",
         "kinds",
         "policy",
+        "policies",
+        "driver",
+        "judge",
+        "worlds",  # of which one is called true
         "prompt",
         "text_encoder",
         "input",

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from worldmodel.metrics.calibration import area_under_roc, expected_calibration_error
+from worldmodel.metrics.calibration import area_under_roc, best_threshold, expected_calibration_error
 
 scores = st.lists(st.floats(-5, 5, width=16), min_size=2, max_size=40)
 
@@ -44,3 +45,16 @@ def test_auroc_counts_pairs(values, data):
 def test_rows_of_different_lengths_are_refused(function):
     with pytest.raises(ValueError, match=r"shapes \(3,\) and \(2,\)"):
         function(np.zeros(3), np.zeros(2))
+
+
+@given(arrays(np.float64, 7, elements=st.floats(0, 1)), arrays(np.float64, 5, elements=st.floats(0, 1)))
+def test_no_threshold_keeps_yes_and_no_further_apart_than_the_best(yes, no):
+    def apart(threshold):
+        return (yes > threshold).mean() - (no > threshold).mean()
+
+    best = best_threshold(yes, no)
+    assert all(apart(best) >= apart(value) - 1e-9 for value in [*yes, *no])
+    assert best_threshold(yes[::-1], no) == best
+    assert best_threshold(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="expected finite values of both"):
+        best_threshold(yes, np.array([]))

@@ -45,6 +45,9 @@ class FakeWorld:
         if seed is not None:
             self.seeds[row] = seed
 
+    def decode(self):
+        return self._frames()
+
     def info(self):
         if not self.tells:
             return {}

@@ -50,7 +50,7 @@ OBJECT_PARTS = {
 }
 #: Films shown on the page.
 _SHOWN = 4
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.3em .8em;text-align:right}
 td:first-child,th:first-child{text-align:left}img,video{max-width:100%}small{color:#666}"""
 
@@ -90,7 +90,7 @@ def write_report(out: Path, results: Mapping[str, Mapping[str, Any]], settings: 
 
 def page(out: Path, results: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
     """The report as one page of html."""
-    parts = ["<!doctype html><meta charset=utf-8><title>How true is a drive</title>", f"<style>{_STYLE}</style>"]
+    parts = ["<!doctype html><meta charset=utf-8><title>How true is a drive</title>", f"<style>{STYLE}</style>"]
     parts.append("<h1>How true is a drive</h1><p>The judge's error on true video is the <b>floor</b> of each score; ")
     parts.append("<i>shuffled</i> and the others are controls. Intervals are 95 % over drives.</p>")
     for name, scores in results.items():

@@ -63,3 +63,24 @@ def _rows(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"expected two rows of equal length, got shapes {a.shape} and {b.shape}")
     return a, b
+
+
+def best_threshold(positive: FloatArray, negative: FloatArray) -> float:
+    """The threshold that keeps values ``(N,)`` of what is so and ``(M,)`` of what is not apart best.
+
+    It maximises the share above it of the former less that of the latter (Youden, "Index for rating diagnostic tests",
+    Cancer 3, 32 (1950)). It lies half way between two neighbouring values, of equally good ones where the gap is
+    widest.
+
+    Raises:
+        ValueError: one of the two is empty, or values that are not finite.
+    """
+    positive, negative = np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
+    if not len(positive) or not len(negative) or not np.isfinite(np.concatenate([positive, negative])).all():
+        raise ValueError(f"positive, negative: expected finite values of both, got {len(positive)} and {len(negative)}")
+    values = np.unique(np.concatenate([positive, negative]))
+    # The largest value too: where what is so has the smaller values, nothing had better be above the threshold.
+    between, gaps = np.append((values[:-1] + values[1:]) / 2, values[-1]), np.append(np.diff(values), 0.0)
+    apart = (positive[:, None] > between).mean(axis=0) - (negative[:, None] > between).mean(axis=0)
+    best = np.flatnonzero(apart > apart.max() - 1e-12)
+    return float(between[best[gaps[best].argmax()]])

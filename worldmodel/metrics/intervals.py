@@ -9,6 +9,7 @@ Shapes: N drives.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -73,3 +74,31 @@ def paired_interval(
     if scores.shape != others.shape:
         raise ValueError(f"others: expected the shape {scores.shape} of scores, got {others.shape}")
     return bootstrap_interval(scores - others, level=level, draws=draws, seed=seed)
+
+
+def ratio_interval(
+    counts: FloatArray, exposure: FloatArray, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """A rate over drives, ``sum(counts) / sum(exposure)`` of ``(N,)`` each, with its interval.
+
+    Drives without both are left out; NaN where there is no exposure at all.
+
+    Raises:
+        ValueError: shapes that differ or are not a row, or a level outside (0, 1).
+    """
+    counts, exposure = np.asarray(counts, dtype=np.float64), np.asarray(exposure, dtype=np.float64)
+    if counts.ndim != 1 or counts.shape != exposure.shape:
+        raise ValueError(f"exposure: expected the shape (N,) of counts, got {counts.shape} and {exposure.shape}")
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a share between 0 and 1, got {level!r}")
+    known = np.isfinite(counts) & np.isfinite(exposure)
+    pairs = np.stack([counts[known], exposure[known]])
+    pairs = pairs[:, np.lexsort(pairs)]
+    count = pairs.shape[1]
+    total = pairs.sum(axis=1)
+    value = float(total[0] / total[1]) if count and total[1] > 0 else float("nan")
+    if count < 2 or math.isnan(value):
+        return Interval(value, float("nan"), float("nan"), count)
+    drawn = pairs[:, np.random.default_rng(seed).integers(0, count, (draws, count))].sum(axis=2)
+    low, high = np.quantile(drawn[0] / np.maximum(drawn[1], 1e-12), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), count)

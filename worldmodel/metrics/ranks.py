@@ -1,6 +1,6 @@
 """Does one world rank policies as another does? Correlations and the worst inversions, weighted by what they cost.
 
-Pure functions on scores, one per policy. Shapes: P policies; N drives of each.
+Pure functions on scores, one per policy. Shapes: P policies; N drives of each; D draws of the bootstrap.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ def pearson(scores: FloatArray, truth: FloatArray) -> float:
         ValueError: shapes that differ, fewer than three policies, or a score that is not finite.
     """
     a, b = _checked(scores, truth)
-    a, b = a - a.mean(), b - b.mean()
-    norm = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / norm) if norm > 0 else float("nan")
+    return float(_correlations(a[None], b[None])[0])
 
 
 def spearman(scores: FloatArray, truth: FloatArray) -> float:
@@ -34,7 +32,7 @@ def spearman(scores: FloatArray, truth: FloatArray) -> float:
         ValueError: as ``pearson``.
     """
     a, b = _checked(scores, truth)
-    return pearson(_ranks(a), _ranks(b))
+    return float(_correlations(_ranks(a[None]), _ranks(b[None]))[0])
 
 
 def mean_maximum_rank_violation(scores: FloatArray, truth: FloatArray) -> float:
@@ -56,8 +54,11 @@ def rank_violations(scores: FloatArray, truth: FloatArray) -> FloatArray:
         ValueError: as ``pearson``.
     """
     a, b = _checked(scores, truth)
-    inverted = (a[:, None] < a[None]) != (b[:, None] < b[None])
-    return np.where(inverted, np.abs(b[:, None] - b[None]), 0.0)
+    return _violations(a[None], b[None])[0]
+
+
+#: Less exposure than this (a metre) is no exposure.
+_LEAST = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +77,21 @@ class Agreement:
 
 
 def agreement(
-    scores: FloatArray, truth: FloatArray, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+    scores: FloatArray,
+    truth: FloatArray,
+    *,
+    per: tuple[FloatArray, FloatArray] | None = None,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> Agreement:
     """Agreement of ``(P, N)`` scores, drive n of both worlds beginning alike; drives are what is drawn again.
+
+    Args:
+        scores, truth: of each drive; a policy's score is their mean over its drives.
+        per: exposure ``(P, N)`` of ``scores`` and of ``truth`` (kilometres): a policy's score is then the sum of its
+            scores over the sum of its exposure.
+        level: of the intervals. draws, seed: of the bootstrap.
 
     Raises:
         ValueError: shapes that differ or are not (P, N), fewer than three policies or two drives, or NaN.
@@ -86,23 +99,55 @@ def agreement(
     scores, truth = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] < 2:
         raise ValueError(f"scores: expected shape (P, N) with N of at least 2 twice, got {scores.shape}, {truth.shape}")
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, scores.shape[1], (draws, scores.shape[1]))
-    pairs = [(scores[:, c].mean(axis=1), truth[:, c].mean(axis=1)) for c in chosen]
+    chosen = np.random.default_rng(seed).integers(0, scores.shape[1], (draws, scores.shape[1]))
+    every = np.arange(scores.shape[1])[None]
+    exposures = (None, None) if per is None else tuple(np.asarray(e, dtype=np.float64) for e in per)
 
-    def interval(of: Callable[[FloatArray, FloatArray], float]) -> Interval:
-        drawn = np.array([of(a, b) for a, b in pairs])
-        drawn = drawn[np.isfinite(drawn)]
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if len(drawn) else (np.nan, np.nan)
-        return Interval(of(scores.mean(axis=1), truth.mean(axis=1)), float(low), float(high), scores.shape[1])
+    def of_policies(drives: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """``(D, P)`` each policy's score by either world, over drives ``(D, N)``."""
+        found = []
+        for values, exposure in zip((scores, truth), exposures):
+            total = values[:, drives].sum(axis=2)
+            over = drives.shape[1] if exposure is None else np.maximum(exposure[:, drives].sum(axis=2), _LEAST)
+            found.append((total / over).T)
+        return found[0], found[1]
 
-    return Agreement(interval(pearson), interval(spearman), interval(mean_maximum_rank_violation), len(scores))
+    whole, drawn = of_policies(every), of_policies(chosen)
+    _checked(whole[0][0], whole[1][0])
+
+    def interval(of: Callable[[FloatArray, FloatArray], FloatArray]) -> Interval:
+        values = of(*drawn)
+        values = values[np.isfinite(values)]
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
+        return Interval(float(of(*whole)[0]), float(low), float(high), scores.shape[1])
+
+    def of_ranks(a: FloatArray, b: FloatArray) -> FloatArray:
+        return _correlations(_ranks(a), _ranks(b))
+
+    def of_violations(a: FloatArray, b: FloatArray) -> FloatArray:
+        return _violations(a, b).max(axis=2).mean(axis=1)
+
+    return Agreement(interval(_correlations), interval(of_ranks), interval(of_violations), len(scores))
 
 
-def _ranks(values: FloatArray) -> FloatArray:
-    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count - 1) / 2)[group]
+def _correlations(a_DP: FloatArray, b_DP: FloatArray) -> FloatArray:
+    """``(D,)`` linear correlation of each pair of rows; NaN where either does not vary."""
+    a, b = a_DP - a_DP.mean(axis=1, keepdims=True), b_DP - b_DP.mean(axis=1, keepdims=True)
+    norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    return np.where(norm > 0, (a * b).sum(axis=1) / np.where(norm > 0, norm, 1.0), np.nan)
+
+
+def _violations(a_DP: FloatArray, b_DP: FloatArray) -> FloatArray:
+    """``(D, P, P)`` what each inversion of two policies costs."""
+    inverted = (a_DP[:, :, None] < a_DP[:, None]) != (b_DP[:, :, None] < b_DP[:, None])
+    return np.where(inverted, np.abs(b_DP[:, None] - b_DP[:, :, None]), 0.0)
+
+
+def _ranks(values_DP: FloatArray) -> FloatArray:
+    """``(D, P)`` ranks from 1 within each row, ties sharing their mean rank."""
+    below = (values_DP[:, None] < values_DP[:, :, None]).sum(axis=2)
+    alike = (values_DP[:, None] == values_DP[:, :, None]).sum(axis=2)
+    return below + (alike + 1) / 2
 
 
 def _checked(scores: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

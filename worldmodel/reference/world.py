@@ -57,7 +57,7 @@ class World:
             raise ValueError(f"World.start: batch={batch}, but {len(contexts)} contexts were given")
         self._seed = seed
         self._rows = [self._begin(c, seed + i) for i, c in enumerate(contexts)]
-        return self._render()
+        return self.decode()
 
     def _begin(self, context: Context, seed: int) -> Simulation:
         if isinstance(context, Clip):
@@ -88,7 +88,7 @@ class World:
             if tags is not None:
                 row.change(tags if tags.shape == () else tags[i])
             row.step(motion if motion.shape == () else motion[i])
-        return self._render() if decode else None
+        return self.decode() if decode else None
 
     def info(self) -> dict[str, NDArray[Any]]:
         """Truth of the newest frames, ``(B,)`` by name: the columns of a drive and the ego's ``speed_mps``."""
@@ -117,5 +117,6 @@ class World:
         """Start one row anew, with its own seed by default, leaving the others as they are."""
         self._rows[row] = self._begin(context, self._seed + row if seed is None else seed)
 
-    def _render(self) -> NDArray[np.uint8]:
+    def decode(self) -> NDArray[np.uint8]:
+        """The newest frames ``(B, H, W, 3)``, drawn anew."""
         return np.stack([row.render() for row in self._rows])

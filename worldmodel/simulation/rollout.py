@@ -137,7 +137,7 @@ def advance(
         vehicle, motion = drive(carry.vehicle, controls, world.dt_s, limits)
     else:
         controls, motion = None, _per_row(action.validate(), rows)
-        vehicle = _vehicle_given(carry.vehicle, motion)
+        vehicle = vehicle_given(carry.vehicle, motion)
     frames = world.step(motion, tags=tags)
     assert frames is not None
     moment = Moment(carry.frames, carry.step * world.dt_s, motion, controls, truth)
@@ -182,7 +182,7 @@ def _per_row(action: Any, rows: int) -> Any:
     return type(action)(*(np.broadcast_to(getattr(action, name), (rows,)) for name in names))
 
 
-def _vehicle_given(vehicle: VehicleState, motion: EgoMotion) -> VehicleState:
+def vehicle_given(vehicle: VehicleState, motion: EgoMotion) -> VehicleState:
     """The vehicle after a motion that was given: unknown channels leave it as it was."""
     speed: FloatArray = np.where(np.isfinite(motion.speed_mps), np.maximum(motion.speed_mps, 0.0), vehicle.speed_mps)
     turning = np.isfinite(motion.yaw_rate_radps) & (speed > 1.0)

@@ -65,6 +65,16 @@ class SessionState:
             np.concatenate([state.height_m for state in states]),
         )
 
+    def of_rows(self, rows: Sequence[int]) -> SessionState:
+        """A state with these rows of this one, each as often as it is named: for trying several ways from one
+        moment."""
+        at = list(rows)
+        ring = Ring(
+            [x[at] for x in self.ring.keys], [x[at] for x in self.ring.values], self.ring.slot, self.ring.count_B[at]
+        )
+        seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
+        return SessionState(ring, self.latents[at], seeds, steps, self.tags[at], self.height_m[at])
+
 
 class Session:
     """The learned world, frame by frame.
@@ -105,11 +115,11 @@ class Session:
 
     @torch.no_grad()
     def start(
-        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int = 0
+        self, context: Clip | Tags | Sequence[Clip | Tags], *, batch: int = 1, seed: int | Sequence[int] = 0
     ) -> NDArray[np.uint8]:
         """Begin: from frames, or from tags alone, in which case the first frame is drawn. Returns (B, H, W, 3).
 
-        Row i is the row that ``seed + i`` gives alone.
+        Row i is the row that ``seed + i`` gives alone, or ``seed[i]`` where there is one for each.
 
         Raises:
             ValueError: a context of the wrong frame size, or as many contexts as there are not rows.
@@ -123,7 +133,8 @@ class Session:
         like = next(d.parameters())
         self._ring = d.transformer.new_ring(rows, tokens, like=like)
         self._latents, self._pictures = like.new_zeros(rows, d.views, d.tokens, d.channels), None
-        self._seeds, self._steps = [seed + i for i in range(rows)], [0] * rows
+        self._seeds = [seed + i for i in range(rows)] if isinstance(seed, int) else list(seed)
+        self._steps = [0] * rows
         self._tags = np.zeros((rows, len(VOCABULARY)), dtype=np.int64)
         self._height_m = np.full(rows, self.camera.height_m)
         self._begin(list(enumerate(contexts)))
@@ -172,6 +183,34 @@ class Session:
         self._pictures = None
         self._keep(told)
         return self.decode() if decode else None
+
+    @torch.no_grad()
+    def observe(self, frames: NDArray[np.uint8], motion: EgoMotion, *, tags: Tags | None = None) -> None:
+        """Take frames ``(B, H, W, 3)`` that were seen elsewhere as the next ones, instead of drawing them.
+
+        Args:
+            frames: of the model's size.
+            motion: ``(B,)`` or (), from the newest frame to these; NaN where unknown.
+            tags: as of ``step``.
+
+        Raises:
+            ValueError: frames of another size or number.
+        """
+        wanted = (self.batch, self.camera.height_px, self.camera.width_px, 3)
+        if frames.shape != wanted:
+            raise ValueError(f"observe: frames are {frames.shape}, expected {wanted}")
+        if tags is not None:
+            self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
+        told = self._told(
+            np.broadcast_to(motion.speed_mps, (self.batch,)),
+            np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
+            np.full(self.batch, self.dt_s),
+        )
+        latents = self.model.tokenizer.encode(
+            to_network(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+        )
+        self._latents, self._pictures = self.model.dynamics.normalise(latents)[:, None], None
+        self._keep(told)
 
     @torch.no_grad()
     def decode(self) -> NDArray[np.uint8]:

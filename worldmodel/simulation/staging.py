@@ -14,17 +14,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
-from worldmodel.reference.drive import frame_tags
-from worldmodel.reference.world import World as ReferenceWorld
+from worldmodel.simulation.beginning import begin_reference, columns_of, motion_of
 from worldmodel.simulation.documents import FieldError
 from worldmodel.simulation.footage import Footage, open_episode, open_recording
 from worldmodel.simulation.policies.library import open_policy
-from worldmodel.simulation.rollout import Carry, Moment, advance, begin, info_of
+from worldmodel.simulation.rollout import Carry, Moment, advance, info_of
 from worldmodel.simulation.scenario import FootageContext, ReferenceContext, ScenarioFile
 from worldmodel.types import Camera, Clip, EgoMotion, FrameArray, Scenario, Tags, World
 
@@ -83,56 +80,6 @@ class Staged:
             length_s=file.length_s,
             name=file.name,
         ).validate()
-
-
-class Shrunk:
-    """A world seen at another size: frames are averaged down, everything else is the world's own.
-
-    Args:
-        world: of larger frames.
-        camera: of the wanted ones.
-
-    Attributes:
-        is_dark: nothing is drawn, frames are black: for stretches that nobody will see.
-    """
-
-    def __init__(self, world: World, camera: Camera) -> None:
-        self.world, self.camera, self.dt_s = world, camera, world.dt_s
-        self.is_dark = False
-
-    def start(self, context: Any, *, batch: int = 1, seed: int = 0) -> FrameArray:
-        """As the world's own."""
-        self._batch = batch
-        return self._small(self.world.start(context, batch=batch, seed=seed))
-
-    def step(self, motion: EgoMotion, *, tags: Tags | None = None, decode: bool = True) -> NDArray[np.uint8] | None:
-        """As the world's own."""
-        frames = self.world.step(motion, tags=tags, decode=decode and not self.is_dark)
-        if self.is_dark and decode:
-            return np.zeros((self._batch, self.camera.height_px, self.camera.width_px, 3), dtype=np.uint8)
-        return None if frames is None else self._small(frames)
-
-    def snapshot(self) -> Any:
-        """As the world's own."""
-        return self.world.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """As the world's own."""
-        self.world.restore(snapshot)
-
-    def reset(self, row: int, context: Clip | Tags, *, seed: int | None = None) -> None:
-        """As the world's own."""
-        self.world.reset(row, context, seed=seed)
-
-    def info(self) -> dict[str, NDArray[Any]]:
-        """As the world's own."""
-        return info_of(self.world)
-
-    def _small(self, frames: FrameArray) -> FrameArray:
-        size = self.camera.width_px, self.camera.height_px
-        if frames.shape[1:3] == size[::-1]:
-            return frames
-        return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]).astype(np.uint8)
 
 
 def stage(scenario: ScenarioFile, camera: Camera, *, dt_s: float, policy: str = "", further_s: float = 0.0) -> Staged:
@@ -221,62 +168,30 @@ def _stage_reference(
     policy_name: str,
     further_s: float,
 ) -> Staged:
-    shown, settling = max(2, round(scenario.context_s / dt_s)), round(context.settle_s / dt_s)
-    begins_s = (settling + shown - 1) * dt_s
-    events = tuple((event.kind, round(begins_s + event.t_s, 6)) for event in scenario.events)
-    options = dataclasses.replace(context.options, events=events)
-    # Small pictures are averaged down from large ones, as those a model of that size is trained on.
-    scale = max(1, 128 // camera.height_px)
-    height_m = NOMINAL_HEIGHT_M if np.isnan(camera.height_m) else camera.height_m
-    camera = dataclasses.replace(camera, height_m=height_m)
-    large = canonical_camera(camera.height_px * scale, camera.width_px * scale, height_m=height_m)
-    world, policy = Shrunk(ReferenceWorld(camera=large, dt_s=dt_s), camera), open_policy(policy_name or DEFAULT_DRIVER)
-    carry = begin(world, [options], policy)  # pyright: ignore[reportArgumentType]
-    moments: list[Moment] = []
-    for index in range(settling + shown - 1):
-        # The frame this step ends at is the first of the context or a later one, or somebody drives by sight.
-        world.is_dark = policy.needs_truth and index + 1 < settling
-        carry, moment = advance(world, policy, carry)
-        moments.append(moment)
+    policy = open_policy(policy_name or DEFAULT_DRIVER)
+    begun = begin_reference(scenario, camera, dt_s=dt_s, policy=policy)
+    world, carry, camera = begun.world, begun.carry, begun.world.camera
     wanted = scenario.look_along(steps, dt_s)
     fork = Fork(world, world.snapshot(), copy.deepcopy(carry), wanted)
+    after: list[Moment] = []
     for index in range(steps + round(further_s / dt_s)):
         world.is_dark = policy.needs_truth and index >= steps
         told = None if wanted is None else wanted[min(index + 1, steps)]
         carry, moment = advance(world, policy, carry, tags=told)
-        moments.append(moment)
+        after.append(moment)
     world.is_dark = False
-    moments.append(Moment(carry.frames, 0.0, EgoMotion.unknown((1,)), None, info_of(world)))
-    before, after = moments[settling : settling + shown], moments[settling + shown - 1 :]
-    clip = Clip(
-        frames=np.stack([moment.frames[0] for moment in before]),
-        t_s=dt_s * np.arange(shown, dtype=np.float64),
-        motion=_motion([*before[:-1], moments[-1]]),
-        tags=frame_tags(options, _columns(before)),
-        camera=camera,
-        valid_mask=np.ones((camera.height_px, camera.width_px), dtype=bool),
-    )
+    after.append(Moment(carry.frames, 0.0, EgoMotion.unknown((1,)), None, info_of(world)))
+    clip = begun.clip()
     return Staged(
         scenario=scenario,
         context=clip,
         steps=steps,
-        motion=_motion(after[:-1]),
+        motion=motion_of(after[:-1]),
         tags=scenario.tags_along(clip.tags[-1], steps, dt_s),
         seen=np.stack([moment.frames[0] for moment in after[: steps + 1]]),
         valid_mask=clip.valid_mask,
-        truth=_columns(after[: steps + 1]),
+        truth=columns_of(after[: steps + 1]),
         camera=camera,
         fork=fork,
-        about={"context": "reference", "options": dataclasses.asdict(options), "driver": policy.name},
+        about={"context": "reference", "options": dataclasses.asdict(begun.options), "driver": policy.name},
     )
-
-
-def _motion(moments: list[Moment]) -> EgoMotion:
-    return EgoMotion(
-        np.array([moment.motion.speed_mps[0] for moment in moments]),
-        np.array([moment.motion.yaw_rate_radps[0] for moment in moments]),
-    )
-
-
-def _columns(moments: list[Moment]) -> dict[str, NDArray[Any]]:
-    return {name: np.array([moment.info[name][0] for moment in moments]) for name in moments[0].info}

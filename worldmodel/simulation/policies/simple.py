@@ -130,3 +130,43 @@ class Recorded:
             return self.motion[at]
         rows = np.arange(len(at))
         return EgoMotion(self.motion.speed_mps[at, rows], self.motion.yaw_rate_radps[at, rows])
+
+
+class RecordedOfTrial:
+    """Plays back what each row's scenario has recorded, past the vehicle model; its last motion goes on at its end."""
+
+    name = "recorded"
+    needs_truth = False
+
+    def __init__(self) -> None:
+        self._rows: dict[int, EgoMotion] = {}
+        self._step_of: dict[int, int] = {}
+
+    def reset(self, row: int, *, seed: int) -> None:
+        """Begin anew in row ``row``."""
+        self._step_of[row] = 0
+
+    def replay(self, row: int, motion: EgoMotion | None) -> None:
+        """Hand over the recording ``(T,)`` of row ``row``; whoever runs scenarios does, after ``reset``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if motion is None or not bool(motion.is_known.all()):
+            raise ValueError("policy recorded: this scenario has no recording whose motion is known throughout")
+        self._rows[row] = motion
+
+    def act(self, observation: Observation) -> EgoMotion:
+        """The recorded motion ``(B,)`` of this step.
+
+        Raises:
+            ValueError: nobody has handed over a recording.
+        """
+        rows = range(len(observation.speed_mps))
+        if any(row not in self._rows for row in rows):
+            raise ValueError("policy recorded: only scenarios have recordings; mode=drive takes motion=recorded")
+        at = [min(self._step_of[row], len(self._rows[row].speed_mps) - 1) for row in rows]
+        for row in self._step_of:
+            self._step_of[row] += 1
+        pairs = np.array([(self._rows[r].speed_mps[i], self._rows[r].yaw_rate_radps[i]) for r, i in zip(rows, at)])
+        return EgoMotion(pairs[:, 0], pairs[:, 1])
