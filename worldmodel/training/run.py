@@ -41,6 +41,8 @@ from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
 Sets = dict[str, list[MemoryEpisode]] | Live
 Windows = ClipWindows | ResidentWindows
+#: In a stage's folder: how many steps it took.
+_STEPS = "steps.txt"
 
 
 def run(config: TrainConfig) -> Path:
@@ -68,9 +70,9 @@ def run(config: TrainConfig) -> Path:
     stretches = _all(train)
     hours = sum(s.t_s[-1] - s.t_s[0] for s in stretches) / 3600
     summary = {
-        "tokenizer_steps": config.tokenizer_stage.steps,
+        "tokenizer_steps": steps_done(config, TokenizerStage),
         "tokenizer_batch": config.tokenizer_stage.batch,
-        "dynamics_steps": config.dynamics_stage.steps,
+        "dynamics_steps": steps_done(config, DynamicsStage),
         "dynamics_batch": config.dynamics_stage.batch,
         "hours_of_driving": round(hours, 2),
         "drives": _recipe(config, train),
@@ -259,7 +261,7 @@ def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpis
         "data": config.data.source,
         "first_seed": config.data.first_seed,
         "drives": len(_all(train)),
-        "steps": config.perception_stage.steps,
+        "steps": steps_done(config, PerceptionStage),
         "batch": config.perception_stage.batch,
         "torch": torch.__version__,
     }
@@ -327,8 +329,15 @@ def fit(
     resume = str(last) if last.is_file() else None
     trainer.fit(stage, loader(stage, make, settings.steps), ckpt_path=resume, weights_only=False)
     trainer.save_checkpoint(last)
+    (folder / _STEPS).write_text(f"{trainer.global_step}\n")
     if isinstance(trainer.logger, WandbLogger):
         trainer.logger.experiment.finish()  # each stage is a run of its own
+
+
+def steps_done(config: TrainConfig, stage: type[Stage]) -> int:
+    """How many steps a stage of the run took; none where it was left out."""
+    path = Path(config.out) / stage.name / _STEPS
+    return int(path.read_text()) if path.is_file() else 0
 
 
 def _logger(config: TrainConfig, stage: Stage) -> Logger:
