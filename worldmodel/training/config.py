@@ -95,7 +95,10 @@ class ClipsConfig:
             what it was to show has drifted away from what it does, and the mean of all roads is learned.
         own_length: frames after which it follows another true drive; fewer where no stretch of the data has as many.
         error_share: share of the true clips that the errors of older own drives are laid on.
-        own_frames: by how many frames own drives go on with each batch of short clips.
+        error_rms: the most that such an error is laid on with, as a root mean square in normalised latents.
+        own_frames: by how many frames own drives go on with a batch of short clips.
+        own_every: with one such batch in so many. On a GPU many rows that seldom go on cost less than few that often do,
+            because a frame waits for what launches its many small parts.
     """
 
     short: int = 16
@@ -108,7 +111,9 @@ class ClipsConfig:
     own_taught: int = 24
     own_length: int = 48
     own_frames: int = 2
+    own_every: int = 1
     error_share: float = 0.5
+    error_rms: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,8 @@ from worldmodel.model import move_ahead
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
-#: Errors are laid on with a root mean square between 0 and this, in normalised latents, enlarged so many times at most.
-_ERROR_RMS, _ERROR_GAIN = 1.0, 3.0
+#: Errors are enlarged so many times at most when they are laid on.
+_ERROR_GAIN = 3.0
 
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
 Life = Callable[[int], tuple[Told, Tensor]]
@@ -185,7 +185,13 @@ class OwnDrives:
 
 
 def lay_on(
-    clean_BTVNC: Tensor, told: Told, errors: tuple[Tensor, Tensor], share: float, generator: torch.Generator
+    clean_BTVNC: Tensor,
+    told: Told,
+    errors: tuple[Tensor, Tensor],
+    share: float,
+    generator: torch.Generator,
+    *,
+    most_rms: float = 1.0,
 ) -> tuple[Tensor, Told]:
     """True clips as they would look with the errors of an own drive: the past ``(B, T, V, N, C)`` and what is told.
 
@@ -195,10 +201,11 @@ def lay_on(
         errors: of ``OwnDrives.errors``; each clip takes one of them at random, at a strength of its own.
         share: of the clips; the others stay as they are.
         generator: a CPU generator.
+        most_rms: strengths are from 0 to this, as a root mean square in normalised latents.
     """
     batch, device = len(clean_BTVNC), clean_BTVNC.device
     choice = hand_over(torch.randint(len(errors[0]), (batch,), generator=generator), device)
-    strength = _ERROR_RMS * torch.rand(batch, generator=generator)
+    strength = most_rms * torch.rand(batch, generator=generator)
     strength = hand_over(strength * (torch.rand(batch, generator=generator) < share), device)
     error, moved_error = (x[choice].to(clean_BTVNC.dtype) for x in errors)
     rms = error.square().flatten(1).mean(dim=1).sqrt().clamp(min=1e-6)

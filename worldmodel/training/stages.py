@@ -254,13 +254,19 @@ class DynamicsStage(Stage):
         if self._own_state is not None:
             self.own.restore(self._own_state, self.network)
             self._own_state = None
-        config, frames = self.run_config, self.run_config.clips.own_frames
-        self.own.advance(
-            self.network, self._tokenizer[0], config.objective, generator, frames=frames, sampler=config.sampler
-        )
-        clips, length, past = config.clips, clean.shape[1], clean
+        config, clips = self.run_config, self.run_config.clips
+        if self.global_step % clips.own_every == 0:
+            self.own.advance(
+                self.network,
+                self._tokenizer[0],
+                config.objective,
+                generator,
+                frames=clips.own_frames,
+                sampler=config.sampler,
+            )
+        length, past = clean.shape[1], clean
         if (errors := self.own.errors(length)) is not None:
-            past, told = lay_on(clean, told, errors, clips.error_share, generator)
+            past, told = lay_on(clean, told, errors, clips.error_share, generator, most_rms=clips.error_rms)
         rows = 0
         if (own := self.own.clips(length, oldest=clips.own_taught)) is not None:
             # First, because the last rows of a batch are those asked for larger steps.
