@@ -52,6 +52,10 @@ PLAIN_KEYS = frozenset(
         "profile",
         "init",
         "name",
+        "trained_on",
+        "fid_weights",
+        "fvd_weights",
+        "lpips_weights",
     }
 )
 

@@ -73,3 +73,30 @@ def paired_interval(
     if scores.shape != others.shape:
         raise ValueError(f"others: expected the shape {scores.shape} of scores, got {others.shape}")
     return bootstrap_interval(scores - others, level=level, draws=draws, seed=seed)
+
+
+def ratio_interval(
+    above: FloatArray, below: FloatArray, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """Sum of ``above`` over sum of ``below``, both ``(N,)`` and of the same drives, with its interval.
+
+    A slope of all drives together is such a ratio. Drives that lack either are left out.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    if above.ndim != 1 or above.shape != below.shape:
+        raise ValueError(f"below: expected the shape (N,) of above, got {below.shape} and {above.shape}")
+    known = np.isfinite(above) & np.isfinite(below)
+    above, below = above[known], below[known]
+    if not below.sum() > 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    value = float(above.sum() / below.sum())
+    if len(above) < 2:
+        return Interval(value, float("nan"), float("nan"), len(above))
+    order = np.lexsort((below, above))
+    drawn = order[np.random.default_rng(seed).integers(0, len(above), (draws, len(above)))]
+    sums = np.maximum(below[drawn].sum(axis=1), 1e-300)
+    low, high = np.quantile(above[drawn].sum(axis=1) / sums, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), len(above))
