@@ -1,4 +1,4 @@
-"""Networks of the published signatures, with random weights: what FID, FVD and LPIPS are computed with is the user's."""
+"""Networks of the published signatures, with random weights: the true ones are the user's."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""FID, FVD and LPIPS come from the user's files alone, called as published: tested with stand-ins of their signatures."""
+"""FID, FVD and LPIPS come from the user's files alone, called as published; stand-ins have their signatures."""
 
 import dataclasses
 

@@ -51,21 +51,28 @@ def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Dr
     return Drive(list(made.frames), made.t_s, made.motion, made.controls, made.columns, made.tags, camera, origin)
 
 
-def stretches_of(options: DriveOptions, camera: Camera, starts: Sequence[int], length: int) -> list[FrameArray]:
-    """Some stretches ``(length, H, W, 3)`` of ``render_drive``, from frames that increase and do not overlap on.
+def stretches_of(
+    options: DriveOptions, camera: Camera, starts: Sequence[int], length: int
+) -> tuple[list[FrameArray], EgoMotion]:
+    """Some stretches of ``render_drive``, from frames that increase and do not overlap on.
 
     Only they are rendered: the rest of the drive is a tenth of the work.
+
+    Returns:
+        the stretches ``(length, H, W, 3)``, and the motion ``(T,)`` of all frames up to the end of the last.
     """
     world, driver = start_drive(options, camera=camera, dt_s=_DT_S)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
     found: list[list[FrameArray]] = [[] for _ in starts]
+    moved = []
     for index in range(starts[-1] + length):
         for frames, start in zip(found, starts):
             if start <= index < start + length:
                 frames.append(world.render())
         state, motion = drive(state, driver.controls(world.situation(), _DT_S), _DT_S)
         world.step(motion)
-    return [np.stack(frames) for frames in found]
+        moved.append((float(motion.speed_mps), float(motion.yaw_rate_radps)))
+    return [np.stack(frames) for frames in found], EgoMotion(*np.array(moved).T)
 
 
 def told_otherwise(

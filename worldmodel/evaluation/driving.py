@@ -49,9 +49,10 @@ class Made:
 def make_group(
     world: Session, truths: Sequence[Truth], numbers: Sequence[int], *, progress: Callable[[int], object]
 ) -> list[Made]:
-    """Go on from the contexts of some drives, numbered consecutively, as rows of one batch; the probed ones' extras too.
+    """Go on from the contexts of some drives, numbered consecutively, as rows of one batch.
 
-    ``progress`` is told how many frames of drives have been made.
+    Of those that are probed, answers to probes and further samples too. ``progress`` is told how many frames of drives
+    have been made.
     """
     clips, motion = [truth.clip() for truth in truths], _stacked([truth.motion[:-1] for truth in truths])
     frames = drive_on(world, clips, motion, seed=numbers[0], progress=progress)

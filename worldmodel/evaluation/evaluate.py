@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from worldmodel.evaluation.copies import copy_score
-from worldmodel.evaluation.drift import drift_score
+from worldmodel.evaluation.drift import drift_score, tag_score
 from worldmodel.evaluation.driving import Made, make_group
 from worldmodel.evaluation.hands import Hands
 from worldmodel.evaluation.held_out import Source, Truth, read_probe, read_truth
@@ -34,10 +34,12 @@ from worldmodel.evaluation.report import copies_sheet, film_of, write_report
 from worldmodel.evaluation.scenario_runs import made_by_another
 from worldmodel.evaluation.surprise import surprise_score
 from worldmodel.metrics.neighbours import thumbnails
+from worldmodel.metrics.tagged_band import TaggedBand
 from worldmodel.perception.reader import Reader
 from worldmodel.simulation.keeping import plain
 from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.session import Session
+from worldmodel.simulation.watch import band_for, moments_of, read_moment
 from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
 from worldmodel.types import FrameArray
 
@@ -142,7 +144,7 @@ def run(config: EvaluateConfig, *, reader: Reader | None = None) -> Path:
             if config.copies:
                 trained = training_drives(world.model, world.camera, config.trained_on, config.extent.library)
                 library = gather(trained, folder / "training", reader, hands)
-            scores = scores_of(pairs, library)
+            scores = scores_of(pairs, library, band_for(world.camera))
             if library is not None:
                 copies_sheet(folder, scores["near_copy"], library)
             published = {"published": published_scores(pairs, hashes)} if hashes else {}
@@ -153,7 +155,7 @@ def run(config: EvaluateConfig, *, reader: Reader | None = None) -> Path:
     return out
 
 
-def scores_of(pairs: Sequence[Pair], library: Library | None) -> dict[str, Any]:
+def scores_of(pairs: Sequence[Pair], library: Library | None, band: TaggedBand | None) -> dict[str, Any]:
     """All scores of some pairs, by the keys of a report; what cannot be said has no value and says why."""
 
     def nothing(why: str) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def scores_of(pairs: Sequence[Pair], library: Library | None) -> dict[str, Any]:
         "speed": motion_score(pairs, "speed") | probe_score(pairs, "speed"),
         "yaw": motion_score(pairs, "yaw") | probe_score(pairs, "yaw"),
         "path": path_score(pairs),
-        "drift": drift_score(pairs),
+        "drift": drift_score(pairs) | ({} if band is None else {"tags": tag_score(pairs, band)}),
         "objects": nothing("perception does not read boxes of other road users"),
         "near_copy": nothing(unaudited) if library is None else copy_score(pairs, library),
         "psnr": psnr_score(pairs),
@@ -224,6 +226,10 @@ def finish(
     kept = published.features(t_s, made.frames, true.frames)
     kept |= {"thumbs/generated": thumbnails(made.frames), "thumbs/true": thumbnails(true.frames)}
     kept["tags"] = truth.drive.tags.codes[rows.start]
+    dt_s = float(np.median(np.diff(t_s)))
+    for side, frames in (("generated", made.frames), ("true", true.frames)):
+        moments = moments_of(len(frames), dt_s)
+        kept[f"moments/{side}"] = np.stack([read_moment(frames[i : i + 2], camera, dt_s) for i in moments])
     samples = _samples(pair, made.samples, true.frames, truth, reader) if len(made.samples) else {}
     pair = dataclasses.replace(pair, probes=probes, surprise=made.surprise, samples=samples, kept=kept)
     film_of(place, made.frames, truth.drive, truth.context)

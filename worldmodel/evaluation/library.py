@@ -169,7 +169,7 @@ def _stretches(drive: TrainingDrive) -> list[FrameArray]:
         size = drive.camera.height_px * scale, drive.camera.width_px * scale
         camera = canonical_camera(*size, height_m=drive.camera.height_m)
         starts = _starts(total, drive.name)
-        found = stretches_of(options_of(drive.seed, drive.recipe), camera, starts, STRETCH + 1)
+        found, _ = stretches_of(options_of(drive.seed, drive.recipe), camera, starts, STRETCH + 1)
         return [shrunk(frames, drive.camera) for frames in found]
     from worldmodel.datasets.episodes import EpisodeDataset
 

@@ -53,9 +53,9 @@ class Pair:
         read: by side, ``(T,)`` motion as the judge reads it.
         columns: by side, named ``(T,)`` columns: ``LOOKS`` and ``lanes`` (1 where markings were fitted).
         features: by side, ``(T, F)`` of the judge.
-        alike: by measure of ``MEASURES`` and by who, ``(K,)`` to the true frame at ``AT_S``, NaN beyond the drive's end:
-            of the sides that are not it, of ``held`` (the newest of the context), and of the generated one half a drive
-            away (``shuffled``). ``moving_error`` is in grey levels, where the true frame changes.
+        alike: by measure of ``MEASURES`` and by who, ``(K,)`` to the true frame at ``AT_S``, NaN beyond the end of the
+            drive: of the sides that are not it, of ``held`` (the newest of the context), and of the generated one half
+            a drive away (``shuffled``). ``moving_error`` is in grey levels, where the true frame changes.
         surprise: by what was done to the beginning, ``(S,)`` the model's denoising error frame by frame; empty where no
             model was asked.
         probes: by name, motion ``(P,)``: ``told``, and as the judge reads it what was ``made`` and the ``true`` world.

@@ -32,7 +32,7 @@ _LEAST_LEVEL = 0.25
 
 
 def probes_of(motion: EgoMotion) -> dict[str, EgoMotion]:
-    """Named motions ``(P,)`` to tell instead of a drive's own ``(T,)``; none where the drive is shorter than a probe."""
+    """Named motions ``(P,)`` to tell instead of a drive's own ``(T,)``; none where that is shorter than a probe."""
     own = motion[:STEPS]
     if len(own.speed_mps) < STEPS or not own.is_known.all():
         return {}

@@ -5,8 +5,8 @@ The files are the TorchScript ones that StyleGAN3 and StyleGAN-V published and m
 - ``fid_weights``: ``inception-2015-12-05.pt``, called as ``network(images, return_features=True)`` with uint8 images
   ``(N, 3, H, W)``; it resizes them to 299×299 itself. Every frame of every drive counts.
 - ``fvd_weights``: ``i3d_torchscript.pt``, called as ``network(videos, rescale=True, resize=True,
-  return_features=True)`` with float videos ``(N, 3, T, H, W)`` of 0 to 255; it resizes them to 224×224 itself, width and
-  height each on its own. Clips are of 16 frames at the world's own rate, one after the other without overlap.
+  return_features=True)`` with float videos ``(N, 3, T, H, W)`` of 0 to 255; it resizes them to 224×224 itself, whatever
+  their aspect. Clips are of 16 frames at the world's own rate, one after the other without overlap.
 - ``lpips_weights``: ``vgg16.pt``, called as ``network(images, resize_images=False, return_lpips=True)`` with float
   images of 0 to 255 at the world's own size; LPIPS is the squared distance of what it returns.
 

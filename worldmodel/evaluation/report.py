@@ -149,6 +149,7 @@ def _more_lines(key: str, score: Mapping[str, Any], style: str) -> Iterator[list
         lag, floor = (_number(r["lag_frames"], ".1f") for r in (response, response["floor"]))
         yield ["… lag behind a step, frames", lag, floor, "", str(response["n"])]
     for name, label, other in (
+        ("tags", "… inside the band of its tags", ".0%"),
         ("clips", "… of 1-s clips", ".1%"),
         ("pixels", "… in aligned pixels", ".1%"),
         ("ssim", "… SSIM", ".3f"),

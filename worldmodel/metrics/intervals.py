@@ -80,7 +80,7 @@ def ratio_interval(
 ) -> Interval:
     """Sum of ``above`` over sum of ``below``, both ``(N,)`` and of the same drives, with its interval.
 
-    A slope of all drives together is such a ratio. Drives that lack either are left out.
+    A slope of all drives together is such a ratio. Drives that lack either, or whose ``below`` is 0, are left out.
 
     Raises:
         ValueError: shapes that differ.
@@ -88,15 +88,15 @@ def ratio_interval(
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     if above.ndim != 1 or above.shape != below.shape:
         raise ValueError(f"below: expected the shape (N,) of above, got {below.shape} and {above.shape}")
-    known = np.isfinite(above) & np.isfinite(below)
+    known = np.isfinite(above) & (below > 0)
     above, below = above[known], below[known]
-    if not below.sum() > 0:
+    if not len(above):
         return Interval(float("nan"), float("nan"), float("nan"), 0)
     value = float(above.sum() / below.sum())
     if len(above) < 2:
         return Interval(value, float("nan"), float("nan"), len(above))
     order = np.lexsort((below, above))
     drawn = order[np.random.default_rng(seed).integers(0, len(above), (draws, len(above)))]
-    sums = np.maximum(below[drawn].sum(axis=1), 1e-300)
-    low, high = np.quantile(above[drawn].sum(axis=1) / sums, [(1 - level) / 2, (1 + level) / 2])
+    ratios = above[drawn].sum(axis=1) / below[drawn].sum(axis=1)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), len(above))
