@@ -67,15 +67,15 @@ def test_probes_samples_copies_and_published_networks_are_reported(model, reader
     trained = tiny_model()
     trained.training_record = Training("reference", {"drives": recipe})
     path = trained.save(tmp_path / "model" / "trained")
-    more = {"drives": 2, "length_s": 4.2, "probed": 2, "library": 160}
+    more = {"drives": 2, "length_s": 4.2, "probed": 1, "library": 160}
     out = run(config(path, tmp_path / "out", **more, **weights), reader=reader)
     report = json.loads((out / "report.json").read_text())
     for name in ("speed", "yaw"):
         assert set(report[name]["gain_slope"]) == {"0.5", "1.5"}
-        assert report[name]["response"]["n"] == 2
+        assert report[name]["response"]["n"] == 1
     assert report["speed"]["gain_slope"]["0.5"]["true"] is not None
     assert report["psnr"]["samples"] == 4
-    assert report["diversity"]["n"] == 2
+    assert report["diversity"]["why"]  # takes two drives
     assert report["near_copy"]["library_frames"] == 160
     assert report["near_copy"]["planted"] == report["near_copy"]["pixels"]["planted"] == 1
     assert len(report["near_copy"]["worst"]) == 2

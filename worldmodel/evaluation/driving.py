@@ -8,20 +8,21 @@ Shapes: B rows; T frames; P steps of a probe; N samples; H, W pixels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from worldmodel.evaluation.held_out import Truth
+from worldmodel.evaluation.probes import PROBES, STEPS
 from worldmodel.evaluation.surprise import SURPRISE_FRAMES, surprises
 from worldmodel.model import WorldModel
 from worldmodel.simulation.session import Session
 from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import Clip, EgoMotion, FloatArray, FrameArray, World
 
-#: Samples of a drive, its own continuation among them, and for how long the further ones go on.
-SAMPLES, SAMPLES_S = 4, 10.0
+#: Samples of a drive, its own continuation among them.
+SAMPLES = 4
 #: Seeds of probes and of samples, far from those of drives, which are their numbers.
 _PROBE_SEED, _SAMPLE_SEED = 1_000_000, 2_000_000
 _STRETCH = 64
@@ -47,32 +48,42 @@ class Made:
 
 
 def make_group(
-    world: Session, truths: Sequence[Truth], numbers: Sequence[int], *, progress: Callable[[int], object]
-) -> list[Made]:
-    """Go on from the contexts of some drives, numbered consecutively, as rows of one batch.
+    world: Session,
+    truths: Sequence[Truth],
+    numbers: Sequence[int],
+    *,
+    samples_s: float,
+    progress: Callable[[int], object],
+) -> Iterator[Made]:
+    """Go on from the contexts of some drives, numbered consecutively, as rows of one batch; yields them one by one.
 
-    Of those that are probed, answers to probes and further samples too. ``progress`` is told how many frames of drives
-    have been made.
+    Of those that are probed, answers to probes and further samples of ``samples_s`` too. ``progress`` is told how many
+    frames have been made.
     """
     clips, motion = [truth.clip() for truth in truths], _stacked([truth.motion[:-1] for truth in truths])
     frames = drive_on(world, clips, motion, seed=numbers[0], progress=progress)
-    made = []
     for number, truth, own in zip(numbers, truths, frames):
         clip, true = truth.clip(), truth.side.frames
         probes, samples = {}, own[None][:0]
         if truth.told:
             told, rows = _stacked(list(truth.told.values())), len(truth.told)
-            answers = drive_on(world, [clip] * rows, told, seed=_PROBE_SEED + rows * number)
+            answers = drive_on(world, [clip] * rows, told, seed=_PROBE_SEED + rows * number, progress=progress)
             probes = dict(zip(truth.told, answers))
         if truth.probed:
-            count = min(len(true) - 1, round(SAMPLES_S / world.dt_s))
+            count = min(len(true) - 1, round(samples_s / world.dt_s))
             same = _stacked([truth.motion[:count]] * (SAMPLES - 1))
-            samples = drive_on(world, [clip] * (SAMPLES - 1), same, seed=_SAMPLE_SEED + SAMPLES * number)
+            seed = _SAMPLE_SEED + SAMPLES * number
+            samples = drive_on(world, [clip] * (SAMPLES - 1), same, seed=seed, progress=progress)
         rebuilt = np.concatenate(
             [reconstruct(world.model, true[i : i + _STRETCH]) for i in range(0, len(true), _STRETCH)]
         )
-        made.append(Made(own, rebuilt, probes, samples, _surprise(world.model, truth, own, number)))
-    return made
+        yield Made(own, rebuilt, probes, samples, _surprise(world.model, truth, own, number))
+
+
+def frames_of(steps: int, sampled: int, *, probed: bool) -> int:
+    """How many frames are made of a drive of so many steps, of which ``sampled`` are made anew in further samples."""
+    probes = PROBES * STEPS if steps >= STEPS else 0
+    return steps + (probes + (SAMPLES - 1) * min(steps, sampled) if probed else 0)
 
 
 def drive_on(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from worldmodel.evaluation.copies import copy_score
 from worldmodel.evaluation.drift import drift_score, tag_score
-from worldmodel.evaluation.driving import Made, make_group
+from worldmodel.evaluation.driving import Made, frames_of, make_group
 from worldmodel.evaluation.hands import Hands
 from worldmodel.evaluation.held_out import Source, Truth, read_probe, read_truth
-from worldmodel.evaluation.library import Library, gather, training_drives
+from worldmodel.evaluation.library import Library, TrainingDrive, begin, gather, training_drives
 from worldmodel.evaluation.likeness import diversity_score, psnr_score
 from worldmodel.evaluation.obedience import motion_score, path_score, score_of
 from worldmodel.evaluation.pairs import MEASURES, Pair, alike_at, frames_at, paired, read_side
@@ -46,18 +46,25 @@ from worldmodel.types import FrameArray
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """How much is asked: drives, seconds of each, how many are probed and sampled, frames of the training set."""
+    """How much is asked.
+
+    Attributes:
+        drives, length_s: seconds of each.
+        probed: how many are told other motion too, and are continued under further seeds for ``samples_s``.
+        library: frames of the training set.
+    """
 
     drives: int
     length_s: float
     probed: int
+    samples_s: float
     library: int
 
 
 PROFILES = {
-    "quick": Profile(8, 20.0, 4, 1200),
-    "standard": Profile(64, 60.0, 16, 12_000),
-    "long": Profile(16, 360.0, 8, 12_000),
+    "quick": Profile(8, 20.0, 4, 5.0, 1200),
+    "standard": Profile(64, 60.0, 16, 10.0, 12_000),
+    "long": Profile(16, 360.0, 8, 10.0, 12_000),
 }
 #: Frames of held-out drives that are in memory at once, and rows of a batch; a CPU gains nothing by more.
 _FRAMES_AT_ONCE, _ROWS_CPU, _ROWS_CUDA = 4800, 4, 32
@@ -131,28 +138,35 @@ def run(config: EvaluateConfig, *, reader: Reader | None = None) -> Path:
         ValueError: no such model or data, too few held-out drives, or results of another model in ``out``.
     """
     out, reader = Path(config.out), reader or Reader.from_pretrained("judge")
-    hashes = config.published.hashes()
     out.mkdir(parents=True, exist_ok=True)
-    results = {}
     with Hands(config.processes) as hands:
-        for name in config.model.split(","):
-            world, about = open_world(dataclasses.replace(config, model=name))
-            assert isinstance(world, Session)
-            folder = out / Path(name).name
-            pairs = _pairs(config, world, about, reader, folder, hands)
-            library = None
-            if config.copies:
-                trained = training_drives(world.model, world.camera, config.trained_on, config.extent.library)
-                library = gather(trained, folder / "training", reader, hands)
-            scores = scores_of(pairs, library, band_for(world.camera))
-            if library is not None:
-                copies_sheet(folder, scores["near_copy"], library)
-            published = {"published": published_scores(pairs, hashes)} if hashes else {}
-            results[Path(name).name] = plain(scores | published) | {"about": plain(about)}
+        results = {Path(name).name: _evaluate(config, name, out, reader, hands) for name in config.model.split(",")}
     settings = plain({name: value for name, value in dataclasses.asdict(config).items() if name != "out"})
     write_report(out, results, settings | {"surroundings": surroundings()})
     print(out / "report.html")
     return out
+
+
+def _evaluate(config: EvaluateConfig, model: str, out: Path, reader: Reader, hands: Hands) -> dict[str, Any]:
+    """All scores of one model, and what it is made of."""
+    world, about = open_world(dataclasses.replace(config, model=model))
+    assert isinstance(world, Session)
+    folder = out / Path(model).name
+    trained: list[TrainingDrive] = []
+    if config.copies:
+        trained = training_drives(world.model, world.camera, config.trained_on, config.extent.library)
+    jobs: list[Future[None]] = []
+    pairs = _pairs(
+        config, world, about, reader, folder, hands,
+        meanwhile=lambda: jobs.extend(begin(trained, folder / "training", reader, hands)),
+    )  # fmt: skip
+    library = gather(trained, folder / "training", jobs)
+    scores = scores_of(pairs, library, band_for(world.camera))
+    if library is not None:
+        copies_sheet(folder, scores["near_copy"], library)
+    if hashes := config.published.hashes():
+        scores["published"] = published_scores(pairs, hashes)
+    return plain(scores) | {"about": plain(about)}
 
 
 def scores_of(pairs: Sequence[Pair], library: Library | None, band: TaggedBand | None) -> dict[str, Any]:
@@ -176,18 +190,26 @@ def scores_of(pairs: Sequence[Pair], library: Library | None, band: TaggedBand |
 
 
 def _pairs(
-    config: EvaluateConfig, world: Session, about: Mapping[str, Any], reader: Reader, folder: Path, hands: Hands
+    config: EvaluateConfig,
+    world: Session,
+    about: Mapping[str, Any],
+    reader: Reader,
+    folder: Path,
+    hands: Hands,
+    meanwhile: Callable[[], None],
 ) -> list[Pair]:
+    """Make and read what is missing; ``meanwhile`` hands out work that can wait for the first drives."""
     extent = config.extent
     context, steps = max(2, round(config.context_s / world.dt_s)), round(extent.length_s / world.dt_s)
     source = Source(config.data, config.tags, world.camera, context + steps, context)
     source.check(extent.drives)
-    made_by = plain({"components": about["components"], "sampler": about["sampler"], "settings": _identity(config)})
+    model = {name: about[name] for name in ("components", "sampler")}
+    made_by = [plain(model | {"settings": _identity(config, number)}) for number in range(extent.drives)]
     places = [folder / f"drive_{number:03d}" for number in range(extent.drives)]
     missing = [number for number, place in enumerate(places) if not (place / _PAIR).is_file()]
-    for place in places:
+    for place, own in zip(places, made_by):
         if (place / _PAIR).is_file():
-            _refuse_others(place, made_by)
+            _refuse_others(place, own)
         place.mkdir(parents=True, exist_ok=True)
     most = _ROWS_CPU if world.device.type == "cpu" else _ROWS_CUDA
     groups = list(_runs(missing, max(1, min(most, _FRAMES_AT_ONCE // source.frames))))
@@ -196,12 +218,17 @@ def _pairs(
         return [hands.submit(read_truth, source, number, reader, number < extent.probed) for number in group]
 
     ahead, jobs = look_up(groups[0]) if groups else [], []
-    with tqdm(total=extent.drives * steps, initial=(extent.drives - len(missing)) * steps, desc=folder.name) as bar:
+    meanwhile()
+    sampled = round(extent.samples_s / world.dt_s)
+    total = sum(frames_of(steps, sampled, probed=number < extent.probed) for number in missing)
+    with tqdm(total=total, desc=folder.name, unit="frame", disable=not missing) as bar:
         for index, group in enumerate(groups):
             truths = [job.result() for job in ahead]
             ahead = look_up(groups[index + 1]) if index + 1 < len(groups) else []
-            for number, truth, made in zip(group, truths, make_group(world, truths, group, progress=bar.update)):
-                jobs.append(hands.submit(finish, places[number], truth, made, reader, config.published, made_by))
+            asked = make_group(world, truths, group, samples_s=extent.samples_s, progress=bar.update)
+            for number, truth, made in zip(group, truths, asked):
+                own = made_by[number]
+                jobs.append(hands.submit(finish, places[number], truth, made, reader, config.published, own))
             # Whatever went wrong is told now, and what is done takes no memory.
             jobs = [job for job in jobs if not job.done() or job.result()]
     for job in tqdm(jobs, "reading", unit="drive", disable=not jobs):
@@ -215,18 +242,18 @@ def finish(
     """Read what was made of a drive and keep everything; ``pair.npz`` is written last and marks the drive complete."""
     camera, rows = truth.drive.camera, truth.after
     t_s = truth.drive.t_s[rows] - truth.drive.t_s[rows.start]
+    dt_s = float(np.median(np.diff(t_s)))
     true = truth.side
     sides = [read_side(frames, t_s, camera, reader) for frames in (made.frames, made.reconstructed)]
     pair = paired(t_s, truth.motion, sides[0], true, sides[1])
     probes = {}
     for name, told in truth.told.items():
-        probes[name] = {"told": told, "made": read_probe(made.probes[name], camera, reader)}
+        probes[name] = {"told": told, "made": read_probe(made.probes[name], dt_s, camera, reader)}
         if name in truth.probes:
             probes[name]["true"] = truth.probes[name]
     kept = published.features(t_s, made.frames, true.frames)
     kept |= {"thumbs/generated": thumbnails(made.frames), "thumbs/true": thumbnails(true.frames)}
     kept["tags"] = truth.drive.tags.codes[rows.start]
-    dt_s = float(np.median(np.diff(t_s)))
     for side, frames in (("generated", made.frames), ("true", true.frames)):
         moments = moments_of(len(frames), dt_s)
         kept[f"moments/{side}"] = np.stack([read_moment(frames[i : i + 2], camera, dt_s) for i in moments])
@@ -266,11 +293,11 @@ def _runs(numbers: Sequence[int], most: int) -> Iterator[list[int]]:
         yield run
 
 
-def _identity(config: EvaluateConfig) -> dict[str, Any]:
+def _identity(config: EvaluateConfig, number: int) -> dict[str, Any]:
     """What a drive depends on, beside the model and its sampler."""
-    names = ("data", "tags", "context_s", "precision")
-    more = {"length_s": config.extent.length_s, "probed": config.extent.probed, "published": config.published.hashes()}
-    return {name: getattr(config, name) for name in names} | more
+    extent, names = config.extent, ("data", "tags", "context_s", "precision")
+    asked = {"length_s": extent.length_s, "sampled_s": extent.samples_s if number < extent.probed else 0.0}
+    return {name: getattr(config, name) for name in names} | asked | {"published": config.published.hashes()}
 
 
 def _refuse_others(place: Path, made_by: Mapping[str, Any]) -> None:

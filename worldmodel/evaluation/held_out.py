@@ -153,14 +153,15 @@ def read_truth(source: Source, number: int, reader: Reader, probed: bool) -> Tru
         raise ValueError("the motion of a drive to be continued is unknown after its context")
     side = read_side(np.asarray(drive.frames)[rows], drive.t_s[rows] - drive.t_s[rows.start], drive.camera, reader)
     told = probes_of(motion[:-1]) if probed else {}
-    true = {name: read_probe(f, drive.camera, reader) for name, f in source.probes(number, told).items()}
+    dt_s = float(np.median(np.diff(drive.t_s)))
+    true = {name: read_probe(f, dt_s, drive.camera, reader) for name, f in source.probes(number, told).items()}
     # The frames are the drive's: they need not travel twice.
     return Truth(drive, source.context, probed, dataclasses.replace(side, frames=side.frames[:0]), told, true)
 
 
-def read_probe(frames: FrameArray, camera: Camera, reader: Reader, dt_s: float = 0.1) -> EgoMotion:
+def read_probe(frames: FrameArray, dt_s: float, camera: Camera, reader: Reader) -> EgoMotion:
     """Motion ``(P,)`` the judge reads of a probe's frames ``(P + 1, H, W, 3)``."""
-    return reader.read(frames, dt_s * np.arange(len(frames)), camera).motion[:STEPS]
+    return reader.read(frames, dt_s * np.arange(len(frames), dtype=np.float64), camera).motion[:STEPS]
 
 
 def large_camera(camera: Camera) -> Camera:
@@ -172,7 +173,9 @@ def large_camera(camera: Camera) -> Camera:
 def shrunk(frames: FrameArray, camera: Camera) -> FrameArray:
     """Frames ``(T, H, W, 3)`` at the size of a camera."""
     count, valid = len(frames), np.ones(frames.shape[1:3], bool)
-    clip = Clip(frames, np.arange(count) * 0.1, EgoMotion.unknown((count,)), Tags.unknown((count,)), camera, valid)
+    clip = Clip(
+        frames, np.arange(count, dtype=np.float64), EgoMotion.unknown((count,)), Tags.unknown((count,)), camera, valid
+    )
     return resized(clip, camera).frames
 
 

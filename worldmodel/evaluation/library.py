@@ -13,6 +13,7 @@ import dataclasses
 import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from worldmodel.model import WorldModel
 from worldmodel.nn.component import config_from
 from worldmodel.perception.reader import Reader
 from worldmodel.training.config import DataConfig
-from worldmodel.training.sources import options_of
+from worldmodel.training.sources import REFERENCE_HZ, options_of
 from worldmodel.types import Camera, FloatArray, FrameArray
 
 #: Stretches of a training drive and frames of each: 2 s, so that it holds clips of 1 s at eleven moments.
@@ -122,15 +123,19 @@ def training_drives(model: WorldModel, camera: Camera, paths: str, frames: int) 
     return drives[:wanted]
 
 
-def gather(drives: Sequence[TrainingDrive], folder: Path, reader: Reader, hands: Hands) -> Library | None:
-    """Read what is missing of some training drives, and open all of them; ``None`` of no drives."""
-    if not drives:
-        return None
+def begin(drives: Sequence[TrainingDrive], folder: Path, reader: Reader, hands: Hands) -> list[Future[None]]:
+    """Have what is missing of some training drives read."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [drive for drive in drives if not (folder / f"{drive.name}.npz").is_file()]
-    jobs = [hands.submit(keep_training, drive, folder, reader) for drive in missing]
-    for job in tqdm(jobs, "training frames", unit="drive", disable=not jobs):
+    return [hands.submit(keep_training, drive, folder, reader) for drive in missing]
+
+
+def gather(drives: Sequence[TrainingDrive], folder: Path, jobs: Sequence[Future[None]]) -> Library | None:
+    """All of some training drives, once what ``begin`` began is done; ``None`` of no drives."""
+    for job in tqdm(jobs, "training frames", unit="drive", disable=all(job.done() for job in jobs)):
         job.result()
+    if not drives:
+        return None
     parts, stretch, videos = [], [], []
     for drive in drives:
         with np.load(folder / f"{drive.name}.npz", allow_pickle=False) as file:
@@ -146,7 +151,7 @@ def keep_training(drive: TrainingDrive, folder: Path, reader: Reader) -> None:
     features, frames, stretch = [], [], []
     for number, part in enumerate(_stretches(drive)):
         # The first frame has none before it to be compared with: it is read, and not kept.
-        read = reader.read(part, 0.1 * np.arange(len(part)), drive.camera)
+        read = reader.read(part, np.arange(len(part)) / REFERENCE_HZ, drive.camera)
         features.append(read.features[1:].astype(np.float32))
         frames.append(part[1:])
         stretch.append(np.full(len(part) - 1, number))
@@ -165,7 +170,7 @@ def keep_training(drive: TrainingDrive, folder: Path, reader: Reader) -> None:
 def _stretches(drive: TrainingDrive) -> list[FrameArray]:
     """Stretches of one frame more than are kept, spread over the drive by chance and always the same."""
     if drive.recipe is not None and drive.seed is not None:
-        total, scale = round(10 * drive.recipe.drive_s), drive.recipe.render_scale
+        total, scale = round(REFERENCE_HZ * drive.recipe.drive_s), drive.recipe.render_scale
         size = drive.camera.height_px * scale, drive.camera.width_px * scale
         camera = canonical_camera(*size, height_m=drive.camera.height_m)
         starts = _starts(total, drive.name)

@@ -20,8 +20,8 @@ from worldmodel.metrics.intervals import known_mean, ratio_interval
 from worldmodel.types import EgoMotion, FloatArray
 
 FACTORS = (0.5, 1.5)
-#: Steps of a probe, and after how many of them what is told of a step changes.
-STEPS, STEP_AT = 40, 15
+#: How many probes there are, their steps, and after how many of them what is told of a step changes.
+PROBES, STEPS, STEP_AT = 2 * len(FACTORS) + 2, 40, 15
 _SPEED_STEP_MPS, _YAW_STEP_RADPS = 5.0, 0.15
 #: Faster than this a step in speed is one down, so that no world is told more than cars do.
 _FAST_MPS = 15.0
@@ -40,11 +40,11 @@ def probes_of(motion: EgoMotion) -> dict[str, EgoMotion]:
     told = {_scaled("speed", factor): EgoMotion(factor * speed, yaw) for factor in FACTORS}
     told |= {_scaled("yaw", factor): EgoMotion(speed, factor * yaw) for factor in FACTORS}
     after = np.arange(STEPS) >= STEP_AT
-    still_speed, still_yaw = np.full(STEPS, speed[0]), np.full(STEPS, yaw[0])
+    still_speed, still_yaw = np.repeat(speed[:1], STEPS), np.repeat(yaw[:1], STEPS)
     change = -_SPEED_STEP_MPS if speed[0] > _FAST_MPS else _SPEED_STEP_MPS
     turn = -_YAW_STEP_RADPS if yaw[0] > 0 else _YAW_STEP_RADPS
-    told["speed step"] = EgoMotion(still_speed + change * after, still_yaw)
-    told["yaw step"] = EgoMotion(still_speed, still_yaw + turn * after)
+    told["speed step"] = EgoMotion(np.where(after, still_speed + change, still_speed), still_yaw)
+    told["yaw step"] = EgoMotion(still_speed, np.where(after, still_yaw + turn, still_yaw))
     return told
 
 

@@ -69,7 +69,7 @@ class TaggedBand:
         if rank_of[len(drives[kept])] > len(drives[kept]):
             needed = 2 * math.ceil(share / (1 - share) - 1e-9)
             raise ValueError(f"drives: a band for a share of {share} needs at least {needed}, got {len(drives)}")
-        one_hot = np.column_stack([np.ones(len(drives)), has])
+        one_hot = np.column_stack([np.ones(len(drives)), has.astype(np.float64)])
         centre = _effects(one_hot[fitted], _known_mean(drives[fitted]))
         apart = np.abs(drives - (one_hot @ centre)[:, None])
         stray = _known_mean(apart[fitted])
