@@ -89,6 +89,14 @@ def test_probes_samples_copies_and_published_networks_are_reported(model, reader
     assert page.count("data:image/png;base64,") == 6  # speed, yaw, two answers, surprise, copies
 
 
+@pytest.mark.slow
+def test_workers_make_what_one_process_makes(model, reader, tmp_path):
+    alone, apart = (run(config(model, tmp_path / str(n), drives=2, processes=n), reader=reader) for n in (1, 2))
+    one, other = (json.loads((out / "report.json").read_text()) for out in (alone, apart))
+    for key in ROWS:
+        np.testing.assert_allclose(np.float64(one[key]["value"]), np.float64(other[key]["value"]), rtol=1e-3)
+
+
 def test_results_of_another_model_or_setting_are_refused(model, reader, tmp_path):
     out = run(config(model, tmp_path / "out", drives=1), reader=reader)
     with pytest.raises(ValueError, match="other settings"):

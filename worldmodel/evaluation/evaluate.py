@@ -1,7 +1,7 @@
 """``mode=evaluate``: how true is what a model makes? Held-out drives, continued, read, scored and reported.
 
 Every drive is made and read once and kept; a run that was interrupted goes on with the next one, and scores are made
-anew from what is kept. ``held_out`` has the drives, ``driving`` goes on with them while ``hands`` read what was made;
+anew from what is kept. ``held_out`` has the drives, ``making`` goes on with them and reads what came of it;
 ``obedience``, ``probes``, ``drift``, ``likeness``, ``copies`` and ``surprise`` score, ``report`` shows.
 
 Shapes: T frames.
@@ -11,37 +11,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from worldmodel.evaluation.copies import copy_score
 from worldmodel.evaluation.drift import drift_score, tag_score
-from worldmodel.evaluation.driving import Made, frames_of, make_group
 from worldmodel.evaluation.hands import Hands
-from worldmodel.evaluation.held_out import Source, Truth, read_probe, read_truth
+from worldmodel.evaluation.held_out import Source
 from worldmodel.evaluation.library import Library, TrainingDrive, begin, gather, training_drives
 from worldmodel.evaluation.likeness import diversity_score, psnr_score
+from worldmodel.evaluation.making import MADE_BY, PAIR, Work, make_apart, make_here
 from worldmodel.evaluation.obedience import motion_score, path_score, score_of
-from worldmodel.evaluation.pairs import MEASURES, Pair, alike_at, frames_at, paired, read_side
+from worldmodel.evaluation.pairs import Pair
 from worldmodel.evaluation.probes import probe_score
 from worldmodel.evaluation.published import Published, published_scores
-from worldmodel.evaluation.report import copies_sheet, film_of, write_report
+from worldmodel.evaluation.report import copies_sheet, write_report
 from worldmodel.evaluation.scenario_runs import made_by_another
 from worldmodel.evaluation.surprise import surprise_score
-from worldmodel.metrics.neighbours import thumbnails
 from worldmodel.metrics.tagged_band import TaggedBand
 from worldmodel.perception.reader import Reader
 from worldmodel.simulation.keeping import plain
-from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.session import Session
-from worldmodel.simulation.watch import band_for, moments_of, read_moment
+from worldmodel.simulation.watch import band_for
 from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
-from worldmodel.types import FrameArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +62,6 @@ PROFILES = {
     "standard": Profile(64, 60.0, 16, 10.0, 12_000),
     "long": Profile(16, 360.0, 8, 10.0, 12_000),
 }
-#: Frames of held-out drives that are in memory at once, and rows of a batch; a CPU gains nothing by more.
-_FRAMES_AT_ONCE, _ROWS_CPU, _ROWS_CUDA = 4800, 4, 32
-_PAIR, _MADE_BY = "pair.npz", "made_by.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,92 +198,15 @@ def _pairs(
     source.check(extent.drives)
     model = {name: about[name] for name in ("components", "sampler")}
     made_by = [plain(model | {"settings": _identity(config, number)}) for number in range(extent.drives)]
-    places = [folder / f"drive_{number:03d}" for number in range(extent.drives)]
-    missing = [number for number, place in enumerate(places) if not (place / _PAIR).is_file()]
-    for place, own in zip(places, made_by):
-        if (place / _PAIR).is_file():
-            _refuse_others(place, own)
-        place.mkdir(parents=True, exist_ok=True)
-    most = _ROWS_CPU if world.device.type == "cpu" else _ROWS_CUDA
-    groups = list(_runs(missing, max(1, min(most, _FRAMES_AT_ONCE // source.frames))))
-
-    def look_up(group: Sequence[int]) -> list[Future[Truth]]:
-        return [hands.submit(read_truth, source, number, reader, number < extent.probed) for number in group]
-
-    ahead, jobs = look_up(groups[0]) if groups else [], []
-    meanwhile()
-    sampled = round(extent.samples_s / world.dt_s)
-    total = sum(frames_of(steps, sampled, probed=number < extent.probed) for number in missing)
-    with tqdm(total=total, desc=folder.name, unit="frame", disable=not missing) as bar:
-        for index, group in enumerate(groups):
-            truths = [job.result() for job in ahead]
-            ahead = look_up(groups[index + 1]) if index + 1 < len(groups) else []
-            asked = make_group(world, truths, group, samples_s=extent.samples_s, progress=bar.update)
-            for number, truth, made in zip(group, truths, asked):
-                own = made_by[number]
-                jobs.append(hands.submit(finish, places[number], truth, made, reader, config.published, own))
-            # Whatever went wrong is told now, and what is done takes no memory.
-            jobs = [job for job in jobs if not job.done() or job.result()]
-    for job in tqdm(jobs, "reading", unit="drive", disable=not jobs):
-        job.result()
-    return [Pair.load(place / _PAIR) for place in places]
-
-
-def finish(
-    place: Path, truth: Truth, made: Made, reader: Reader, published: Published, made_by: Mapping[str, Any]
-) -> None:
-    """Read what was made of a drive and keep everything; ``pair.npz`` is written last and marks the drive complete."""
-    camera, rows = truth.drive.camera, truth.after
-    t_s = truth.drive.t_s[rows] - truth.drive.t_s[rows.start]
-    dt_s = float(np.median(np.diff(t_s)))
-    true = truth.side
-    sides = [read_side(frames, t_s, camera, reader) for frames in (made.frames, made.reconstructed)]
-    pair = paired(t_s, truth.motion, sides[0], true, sides[1])
-    probes = {}
-    for name, told in truth.told.items():
-        probes[name] = {"told": told, "made": read_probe(made.probes[name], dt_s, camera, reader)}
-        if name in truth.probes:
-            probes[name]["true"] = truth.probes[name]
-    kept = published.features(t_s, made.frames, true.frames)
-    kept |= {"thumbs/generated": thumbnails(made.frames), "thumbs/true": thumbnails(true.frames)}
-    kept["tags"] = truth.drive.tags.codes[rows.start]
-    for side, frames in (("generated", made.frames), ("true", true.frames)):
-        moments = moments_of(len(frames), dt_s)
-        kept[f"moments/{side}"] = np.stack([read_moment(frames[i : i + 2], camera, dt_s) for i in moments])
-    samples = _samples(pair, made.samples, true.frames, truth, reader) if len(made.samples) else {}
-    pair = dataclasses.replace(pair, probes=probes, surprise=made.surprise, samples=samples, kept=kept)
-    film_of(place, made.frames, truth.drive, truth.context)
-    write_json(place / _MADE_BY, made_by)
-    pair.save(place / _PAIR)
-
-
-def _samples(pair: Pair, frames: FrameArray, true: FrameArray, truth: Truth, reader: Reader) -> dict[str, np.ndarray]:
-    """Likeness and features of a drive's own continuation and of further ones ``(N - 1, S, H, W, 3)``, by horizon."""
-    t_s = pair.t_s[: frames.shape[1]]
-    at = frames_at(t_s)
-    rows = {measure: [pair.alike[measure]["generated"]] for measure in MEASURES}
-    features = [pair.features["generated"][at]]
-    for sample in frames:
-        alike = alike_at(t_s, [sample[i] for i in at], true)
-        for measure in MEASURES:
-            rows[measure].append(alike[measure])
-        pairs = [reader.read(sample[i - 1 : i + 1], t_s[i - 1 : i + 1], truth.drive.camera).features[1] for i in at]
-        features.append(np.stack(pairs))
-    reached = np.arange(len(rows["psnr_db"][0])) < len(at)
-    found = {measure: np.where(reached, np.stack(rows[measure]), np.nan) for measure in MEASURES}
-    return found | {"features": np.stack(features)}
-
-
-def _runs(numbers: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Consecutive numbers together, at most so many: rows of a batch have consecutive seeds."""
-    run: list[int] = []
-    for number in numbers:
-        if run and (number != run[-1] + 1 or len(run) == most):
-            yield run
-            run = []
-        run.append(number)
-    if run:
-        yield run
+    work = Work(source, folder, reader, config.published, extent.probed, extent.samples_s, tuple(made_by))
+    for number, own in enumerate(made_by):
+        if work.is_done(number):
+            _refuse_others(work.place(number), own)
+    if hands.apart and world.device.type == "cpu":
+        make_apart(work, config, hands, meanwhile)
+    else:
+        make_here(work, world, hands, meanwhile)
+    return [Pair.load(work.place(number) / PAIR) for number in range(extent.drives)]
 
 
 def _identity(config: EvaluateConfig, number: int) -> dict[str, Any]:
@@ -301,7 +217,7 @@ def _identity(config: EvaluateConfig, number: int) -> dict[str, Any]:
 
 
 def _refuse_others(place: Path, made_by: Mapping[str, Any]) -> None:
-    found = json.loads((place / _MADE_BY).read_text(encoding="utf-8"))
+    found = json.loads((place / MADE_BY).read_text(encoding="utf-8"))
     if changed := made_by_another(found, made_by):
         raise ValueError(f"{place}: made by another model ({changed}); choose another out=")
     if found != made_by:

@@ -32,6 +32,11 @@ class Hands:
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(count, mp_context=spawn, initializer=_one_thread)
 
+    @property
+    def apart(self) -> bool:
+        """Whether work is done in other processes."""
+        return self._pool is not None
+
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Begin some work; ``result()`` of what is returned waits for it, and raises what it raised."""
         if self._pool is not None:
