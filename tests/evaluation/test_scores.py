@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel.evaluation.drift import drift_score, feasible_share
+from worldmodel.evaluation.drift import drift_score, feasible_share, tag_score
 from worldmodel.evaluation.faults import FAULTS
 from worldmodel.evaluation.likeness import diversity_score, psnr_score
 from worldmodel.evaluation.obedience import motion_score, path_score, response_lag
 from worldmodel.evaluation.pairs import AT_S, LOOKS, SIDES, Pair, alike_at, frames_at
 from worldmodel.evaluation.surprise import surprise_score
-from worldmodel.types import EgoMotion
+from worldmodel.metrics.tagged_band import TaggedBand
+from worldmodel.simulation.watch import STATISTICS, moments_of
+from worldmodel.types import EgoMotion, Tags
 
 FRAMES = 121
 
@@ -97,6 +99,40 @@ def test_what_looks_otherwise_leaves_the_band():
     assert {departure["statistic"] for departure in score["departures"]} == {"sharpness"}
     assert drift_score(PERFECT)["value"] == drift_score(PERFECT)["floor"]
     assert drift_score(PERFECT)["shuffled"] == 0
+
+
+def test_a_band_made_beforehand_clears_true_drives_and_names_what_leaves_it():
+    seconds = 12
+    words = ("weather=rain", "weather=fog")
+    tags = {name: Tags.named(weather=name).codes for name in ("rain", "fog")}
+    readings = np.tile([10.0, 40, 90, 90, 90, 1, 0, 0], (seconds, 1))
+    pairs = []
+    for i, pair in enumerate(PERFECT):
+        true = readings.copy()
+        at = moments_of(FRAMES, 0.1)
+        true[:, 6], true[:, 7] = pair.told.speed_mps[at], pair.told.yaw_rate_radps[at]
+        made = true.copy()
+        if i == 1:
+            made[5:, 0] = 2.0  # a blur
+        if i == 2:
+            made[:, 6] *= 0.5  # half as fast as it is told
+        kept = {"moments/true": true, "moments/generated": made, "tags": tags["fog" if i < 3 else "rain"]}
+        pairs.append(dataclasses.replace(pair, kept=kept))
+    middle = np.array([10.0, 40, 90, 90, 90, 0, 0, 0, 0, 0, 1, 0, 0])
+    stray = np.log([1.0] * 11 + [1.0, 0.03])
+    band = TaggedBand(
+        STATISTICS, words, np.stack([middle, 0 * middle, 0 * middle]), np.stack([stray, 0 * stray, 0 * stray]),
+        np.full((3, 60), 2.0), 0.95,
+    )  # fmt: skip
+    score = tag_score(pairs, band)
+    assert (score["floor"], score["band_share"], score["n"]) == (1, 0.95, 6)
+    assert score["value"] == pytest.approx(4 / 6)
+    assert score["shuffled"] < 0.2
+    assert score["by_tag"]["weather=rain"] == {"value": 1, "floor": 1, "n": 3}
+    assert score["by_tag"]["weather=fog"]["value"] == pytest.approx(1 / 3)
+    assert (score["departures"][1]["second"], score["departures"][1]["statistic"]) == (5, "sharpness")
+    assert score["departures"][2]["statistic"] == "speed error"
+    assert score["departures"][0]["second"] is None
 
 
 @given(st.integers(3, 200))
