@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 
 import pytest
 
@@ -16,6 +17,21 @@ def test_work_is_done_elsewhere():
         assert hands.submit(os.getpid).result() != os.getpid()
         with pytest.raises(ValueError, match="negative"):
             hands.submit(math.factorial, -1).result()
+
+
+@pytest.mark.slow
+def test_who_interrupts_does_not_wait():
+    began = time.monotonic()
+
+    def interrupted():
+        with Hands(2) as hands:
+            hands.submit(time.sleep, 300)
+            assert hands.submit(math.factorial, 3).result() == 6
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert time.monotonic() - began < 200
 
 
 def test_one_process_does_it_at_once_and_here():

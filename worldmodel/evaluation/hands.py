@@ -51,8 +51,13 @@ class Hands:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=kind is not None)
+        if self._pool is None:
+            return
+        if kind is not None:
+            # Work takes minutes: who interrupts a run does not want to wait for it.
+            for process in multiprocessing.active_children():
+                process.terminate()
+        self._pool.shutdown(cancel_futures=kind is not None)
 
 
 def _one_thread() -> None:

@@ -46,10 +46,6 @@ class Source:
     frames: int
     context: int
 
-    def __post_init__(self) -> None:
-        if self.data != "reference":
-            self.check(1)
-
     def fixed(self) -> dict[str, str]:
         """Options of reference drives that ``tags`` names."""
         names = parse_tags(self.tags).names().items()
