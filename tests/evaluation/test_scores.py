@@ -60,6 +60,8 @@ def test_a_perfect_drive_scores_perfectly():
         assert score["gain"] == pytest.approx(1)
         assert score["lag_frames"] == pytest.approx(0, abs=0.05)
         assert score["shuffled"] > 0.1
+        # A speed is half right by being a speed; a turn is not.
+        assert abs(score["gain_controls"]["shuffled"]) < (0.99 if name == "speed" else 0.6)
         assert all(error == 0 for error in score["by_second"]["generated"])
         assert len(score["by_second"]["generated"]) == 12
     path = path_score(PERFECT)
@@ -97,7 +99,10 @@ def test_what_looks_otherwise_leaves_the_band():
     assert score["value"] == 0
     assert score["floor"] > 0.6
     assert {departure["statistic"] for departure in score["departures"]} == {"sharpness"}
-    assert drift_score(PERFECT)["value"] == drift_score(PERFECT)["floor"]
+    assert score["inside_by_second"] == [0.0] * 12
+    assert (
+        drift_score(PERFECT)["value"] == drift_score(PERFECT)["floor"] == drift_score(PERFECT)["inside_by_second"][-1]
+    )
     assert drift_score(PERFECT)["shuffled"] == 0
 
 
@@ -133,6 +138,8 @@ def test_a_band_made_beforehand_clears_true_drives_and_names_what_leaves_it():
     assert (score["departures"][1]["second"], score["departures"][1]["statistic"]) == (5, "sharpness")
     assert score["departures"][2]["statistic"] == "speed error"
     assert score["departures"][0]["second"] is None
+    assert score["inside_by_second"][4] > score["inside_by_second"][5]
+    assert score["inside_by_second"][-1] == score["value"]
 
 
 @given(st.integers(3, 200))

@@ -52,6 +52,7 @@ def drift_score(pairs: Sequence[Pair], *, share: float = 0.95) -> dict[str, Any]
     score |= {"unit": "share of drives", "band_share": share}
     score["departures"] = [_told(d, STATISTICS) for d in departures]
     score["seconds_inside"] = float(np.mean([made.shape[1] if d.window is None else d.window for d in departures]))
+    score["inside_by_second"] = _still_inside(departures, made.shape[1])
     score["frechet"] = _frechet(pairs, space[1])
     curves = {name: made[..., s].mean(axis=0).tolist() for s, name in enumerate(STATISTICS)}
     score["by_second"] = {
@@ -85,6 +86,7 @@ def tag_score(pairs: Sequence[Pair], band: TaggedBand) -> dict[str, Any]:
     score["departures"] = [_told(d, band.statistics) for d in made]
     seconds = [len(pair.kept["moments/generated"]) for pair in pairs]
     score["seconds_inside"] = float(np.mean([s if d.window is None else d.window for s, d in zip(seconds, made)]))
+    score["inside_by_second"] = _still_inside(made, min(seconds))
     rows = np.stack(has)
     score["by_tag"] = {
         word: {"value": float(inside[some].mean()), "floor": float(stays[some].mean()), "n": int(some.sum())}
@@ -92,6 +94,12 @@ def tag_score(pairs: Sequence[Pair], band: TaggedBand) -> dict[str, Any]:
         if some.any()
     }
     return score
+
+
+def _still_inside(departures: Sequence[Departure], seconds: int) -> list[float]:
+    """Share of drives that have not left their band by the end of each second."""
+    left = np.array([seconds if d.window is None else d.window for d in departures])
+    return [float((left > second).mean()) for second in range(seconds)]
 
 
 def _told(departure: Departure, statistics: Sequence[str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from worldmodel.evaluation.report import copies_sheet, write_report
 from worldmodel.evaluation.scenario_runs import made_by_another
 from worldmodel.evaluation.surprise import surprise_score
 from worldmodel.metrics.tagged_band import TaggedBand
+from worldmodel.nn.component import content_hash
 from worldmodel.perception.reader import Reader
 from worldmodel.simulation.keeping import plain
 from worldmodel.simulation.session import Session
@@ -148,18 +149,21 @@ def _evaluate(config: EvaluateConfig, model: str, out: Path, reader: Reader, han
     trained: list[TrainingDrive] = []
     if config.copies:
         trained = training_drives(world.model, world.camera, config.trained_on, config.extent.library)
-    jobs: list[Future[None]] = []
+    judge = content_hash(reader.network)
+    # Features of another judge are other features.
+    training, jobs = folder / f"training_{judge[:8]}", list[Future[None]]()
     pairs = _pairs(
-        config, world, about, reader, folder, hands,
-        meanwhile=lambda: jobs.extend(begin(trained, folder / "training", reader, hands)),
+        config, world, about | {"judge": judge}, reader, folder, hands,
+        meanwhile=lambda: jobs.extend(begin(trained, training, reader, hands)),
     )  # fmt: skip
-    library = gather(trained, folder / "training", jobs)
+    library = gather(trained, training, jobs)
     scores = scores_of(pairs, library, band_for(world.camera))
     if library is not None:
         copies_sheet(folder, scores["near_copy"], library)
     if hashes := config.published.hashes():
         scores["published"] = published_scores(pairs, hashes)
-    return plain(scores) | {"about": plain(about)}
+    scores["drift"]["frechet_features"] = f"of the judge {judge[:12]}, in the directions true frames vary most in"
+    return plain(scores) | {"about": plain(about | {"judge": judge})}
 
 
 def scores_of(pairs: Sequence[Pair], library: Library | None, band: TaggedBand | None) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def _pairs(
     context, steps = max(2, round(config.context_s / world.dt_s)), round(extent.length_s / world.dt_s)
     source = Source(config.data, config.tags, world.camera, context + steps, context)
     source.check(extent.drives)
-    model = {name: about[name] for name in ("components", "sampler")}
+    model = {name: about[name] for name in ("components", "sampler", "judge")}
     made_by = [plain(model | {"settings": _identity(config, number)}) for number in range(extent.drives)]
     work = Work(source, folder, reader, config.published, extent.probed, extent.samples_s, tuple(made_by))
     for number, own in enumerate(made_by):
@@ -221,6 +225,8 @@ def _refuse_others(place: Path, made_by: Mapping[str, Any]) -> None:
     if changed := made_by_another(found, made_by):
         raise ValueError(f"{place}: made by another model ({changed}); choose another out=")
     if found != made_by:
+        if found.get("judge") != made_by["judge"]:
+            raise ValueError(f"{place}: read by another judge; choose another out=")
         raise ValueError(
             f"{place}: made with other settings {found['settings'] | found['sampler']}; choose another out="
         )

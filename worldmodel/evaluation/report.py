@@ -190,6 +190,10 @@ def _charts(scores: Mapping[str, Any]) -> Iterator[FrameArray]:
     curves = scores["drift"].get("by_second")
     for name in ("sharpness", "contrast", "lanes", "features") if curves else ():
         yield _chart({side: curves[side][name] for side in curves}, f"{name}, second by second")
+    inside = {"of these drives": scores["drift"], "of their tags": scores["drift"].get("tags", {})}
+    inside = {name: band["inside_by_second"] for name, band in inside.items() if "inside_by_second" in band}
+    if inside:
+        yield _chart(inside, "share of drives still inside the band")
     for key in ("speed", "yaw"):
         if response := scores[key].get("response"):
             answers = {"generated": response["curve"], "true": response["floor"]["curve"]}
