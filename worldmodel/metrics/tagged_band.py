@@ -22,6 +22,10 @@ from worldmodel.types import FloatArray
 _PRIOR = 2.0
 #: Of a statistic's usual stray: what no drive's may be below.
 _LEAST_STRAY = 0.1
+#: Of the stray common to all: what no combination of words is taken to stray less than.
+_LEAST_SHARE = 0.3
+#: Share of drives by whose furthest stray a statistic is measured.
+_FURTHEST = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,8 @@ class TaggedBand:
 
     Attributes:
         statistics: S names. words: K, as ``weather=rain``.
-        centre, log_stray: ``(1 + K, S)``; the first row is common to all, the others are added for each word.
+        centre, log_stray: ``(1 + K, S)``; the first row is common to all, the others are added for each word. A stray
+            is how far nine of ten drives go at their furthest.
         widths: ``(1 + K, W)`` half width in strays for a drive of 1 to W windows; the first row is that of drives of
             no known word, and where a word had too few drives.
         share: of true drives that it holds.
@@ -75,7 +80,11 @@ class TaggedBand:
         stray = _known_mean(apart[fitted])
         usual = np.maximum(_known_mean(stray[None])[0], 1e-9)
         log_stray = _effects(one_hot[fitted], np.log(np.maximum(stray, _LEAST_STRAY * usual)))
-        deviation = apart[kept] / np.exp(one_hot[kept] @ log_stray)[:, None]
+        strays = _strays(log_stray, has)[:, None]
+        # Some statistics stray far now and then, others never: each is measured by how far it goes at its furthest.
+        furthest_fitted = np.nan_to_num(apart[fitted] / strays[fitted], nan=0.0).max(axis=1)
+        log_stray[0] += np.log(np.maximum(np.quantile(furthest_fitted, _FURTHEST, axis=0), _LEAST_STRAY))
+        deviation = apart[kept] / _strays(log_stray, has[kept])[:, None]
         # The furthest that each drive has been by each window, in its worst statistic.
         furthest = np.maximum.accumulate(np.nan_to_num(deviation, nan=0.0).max(axis=2), axis=1)
 
@@ -105,7 +114,7 @@ class TaggedBand:
         width = rows[:, min(windows, most) - 1]
         if windows > most > 1:
             width = width + (width - rows[:, most // 2 - 1]) * math.log2(windows / most)
-        return width.max() * np.exp(self.log_stray[0] + has @ self.log_stray[1:])
+        return width.max() * _strays(self.log_stray, has[None])[0]
 
     def deviation(self, drive: FloatArray, has: NDArray[np.bool_], *, windows: int | None = None) -> FloatArray:
         """``(W', S)`` distance of a drive from the middle in half widths, 0 where it is unknown; above 1 is outside.
@@ -138,6 +147,14 @@ class TaggedBand:
         """What ``as_plain`` gave."""
         arrays = (np.array(plain[name], dtype=np.float64) for name in ("centre", "log_stray", "widths"))
         return cls(tuple(plain["statistics"]), tuple(plain["words"]), *arrays, share=plain["share"])
+
+
+def _strays(log_stray: FloatArray, has: NDArray[np.bool_]) -> FloatArray:
+    """``(D, S)`` usual stray of drives that have some words ``(D, K)``: no less than a share of what is common to all.
+
+    Words that each say a statistic hardly strays would together say that it never does.
+    """
+    return np.exp(log_stray[0] + np.maximum(has @ log_stray[1:], np.log(_LEAST_SHARE)))
 
 
 def _effects(one_hot: FloatArray, values: FloatArray) -> FloatArray:
