@@ -4,8 +4,8 @@
 
 Drives of the reference world that stay on the road, as many of each weather and time of day as of any other, looked at
 as ``worldmodel.simulation.watch`` looks at a running drive: two frames a second. What was read is kept drive by drive
-in ``--cache``, so that an interrupted run goes on. No trained network is asked: the files stay as they are when perception
-is trained anew. They are to be made again when ``reference.WORLD_VERSION`` or what the watch reads changes.
+in ``--cache``, so that an interrupted run goes on. No trained network is asked: the files stay as they are when
+perception is trained anew. They are to be made again when ``reference.WORLD_VERSION`` or what the watch reads changes.
 """
 
 import argparse

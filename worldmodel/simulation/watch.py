@@ -30,7 +30,7 @@ READINGS = ("sharpness", "contrast", "red", "green", "blue", "lanes", "speed_mps
 _LOOKS = READINGS[:5]
 STATISTICS = (*_LOOKS, *(f"change of {name}" for name in _LOOKS), "lanes", "speed error", "yaw error")
 #: Markings and errors of a single moment say little: the last so many seconds together do. Of errors the smallest
-#: counts: plane geometry fails now and then for seconds (in fog and snow), a drive that goes its own way is wrong in all.
+#: counts: plane geometry fails for seconds now and then (in fog and snow), who goes his own way is wrong in all.
 _SMOOTHED_S = 5
 
 
