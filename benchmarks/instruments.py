@@ -7,6 +7,7 @@ training clips that copies are looked for in are those that one fault replays.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import math
@@ -20,12 +21,15 @@ from tqdm import tqdm
 from worldmodel.datasets.prepare import parse_size
 from worldmodel.datasets.workers import one_thread_each
 from worldmodel.evaluation.control import any_drive
+from worldmodel.evaluation.copies import copy_score
 from worldmodel.evaluation.drift import drift_score
 from worldmodel.evaluation.faults import FAULTS
-from worldmodel.evaluation.likeness import copy_score, psnr_score
+from worldmodel.evaluation.library import Library
+from worldmodel.evaluation.likeness import psnr_score
 from worldmodel.evaluation.obedience import motion_score, path_score
 from worldmodel.evaluation.pairs import paired, read_side
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
+from worldmodel.metrics.neighbours import thumbnails
 from worldmodel.perception.reader import Reader
 from worldmodel.types import Drive
 
@@ -38,6 +42,8 @@ _COLUMNS = {
     "way off, m": ("path", "value", ".1f"),
     "inside the band": ("drift", "value", ".0%"),
     "copies": ("near_copy", "value", ".0%"),
+    "of 1-s clips": ("clips", "value", ".0%"),
+    "in pixels": ("pixels", "value", ".0%"),
     "PSNR at 1 s": ("psnr", "value", ".1f"),
 }
 
@@ -65,7 +71,8 @@ def main() -> None:
         drives = list(tqdm(pool.imap(build, numbers), "rendering", len(numbers)))
     frames = [np.stack([np.asarray(frame) for frame in drive.frames]) for drive in drives]
     held_out, trained = drives[:count], drives[count:]
-    library = [reader.read(f, d.t_s, d.camera).features for f, d in zip(frames[count:], trained)]
+    features = [reader.read(f, d.t_s, d.camera).features for f, d in zip(frames[count:], trained)]
+    library = Library.of(features, [thumbnails(f) for f in frames[count:]])
     sides = [read_side(f, d.t_s, d.camera, reader) for f, d in zip(frames, tqdm(held_out, "true video"))]
     scores = {}
     for name, fault in FAULTS.items():
@@ -73,12 +80,16 @@ def main() -> None:
         for i, drive in enumerate(tqdm(held_out, name)):
             faulty = fault(frames[i], frames[i - 1 if i else count - 1], frames[count + i])
             side = read_side(faulty, drive.t_s, drive.camera, reader)
-            pairs.append(paired(drive.t_s, drive.motion, side, sides[i], sides[i]))
+            small = {"thumbs/generated": thumbnails(faulty), "thumbs/true": thumbnails(frames[i])}
+            pair = paired(drive.t_s, drive.motion, side, sides[i], sides[i])
+            pairs.append(dataclasses.replace(pair, kept=small))
         scores[name] = {"speed": motion_score(pairs, "speed"), "yaw": motion_score(pairs, "yaw")}
         scores[name] |= {"path": path_score(pairs), "drift": drift_score(pairs), "psnr": psnr_score(pairs)}
-        scores[name]["near_copy"] = copy_score(pairs, np.concatenate(library))
+        scores[name]["near_copy"] = copy_score(pairs, library)
     print(f"{'':18}" + "".join(f"{column:>17}" for column in _COLUMNS))
     first = next(iter(scores.values()))
+    for row in scores.values():
+        row |= {kind: row["near_copy"][kind] for kind in ("clips", "pixels")}
     rows = {"(true video)": {key: first[key] | {"value": first[key]["floor"]} for key in first}} | scores
     rows["(true video)"]["yaw"]["lag_frames"] = first["yaw"]["lag_floor"]
     for name, row in rows.items():

@@ -57,4 +57,4 @@ def test_bundled_weights_are_small_and_no_pickles() -> None:
     weights = [p for p in bundled if p.suffix == ".safetensors"]
     assert weights
     assert sum(p.stat().st_size for p in weights) <= 24e6
-    assert {p.suffix for p in bundled} <= {".safetensors", ".md", ".py"}
+    assert {p.suffix for p in bundled} <= {".safetensors", ".json", ".md", ".py"}

@@ -64,6 +64,10 @@ PLAIN_KEYS = frozenset(
         "name",
         "host",
         "token",
+        "trained_on",
+        "fid_weights",
+        "fvd_weights",
+        "lpips_weights",
     }
 )
 

@@ -33,7 +33,7 @@ def pair(seed, generated=None):
     boxes = {"generated": true if generated is None else generated(true), "true": true, "reconstructed": true}
     motion = EgoMotion(np.full(FRAMES, 10.0), np.zeros(FRAMES))
     columns = {side: {"gap_m": boxes[side][:, 0, 5] - 1.9} for side in SIDES}
-    return Pair(T_S, motion, dict.fromkeys(SIDES, motion), columns, {}, {}, {}, boxes, SIZE)
+    return Pair(T_S, motion, dict.fromkeys(SIDES, motion), columns, {}, {}, boxes=boxes, size_px=SIZE)
 
 
 def score_with(generated=None):

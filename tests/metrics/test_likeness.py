@@ -1,5 +1,6 @@
 """Fréchet distance, drift band and copy audit: what is alike is found alike, what is not is caught."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from worldmodel.metrics.band import Band
 from worldmodel.metrics.frechet import frechet_distance, whitening
-from worldmodel.metrics.neighbours import audit_copies, nearest
+from worldmodel.metrics.neighbours import aligned_distance, audit_copies, nearest, several_nearest, thumbnails
 
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(max_examples=20, deadline=None)
@@ -77,6 +78,42 @@ def test_the_nearest_is_what_looking_at_all_would_find(seed):
     every = np.linalg.norm(queries[:, None] - library[None], axis=2)
     np.testing.assert_allclose(distance, every.min(axis=1), rtol=1e-4)
     np.testing.assert_allclose(every[np.arange(30), index], every.min(axis=1), rtol=1e-4)
+
+
+def test_in_large_libraries_an_index_finds_what_looking_at_all_does(monkeypatch):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(400, 8))
+    library = np.repeat(places, 50, axis=0) + 0.2 * rng.normal(size=(20_000, 8))
+    queries = places + 0.2 * rng.normal(size=places.shape)
+    exact, index = several_nearest(queries, library, 4)
+    monkeypatch.setattr("worldmodel.metrics.neighbours._INDEXED_FROM", 1000)
+    monkeypatch.setattr("worldmodel.metrics.neighbours._LISTS", 64)
+    monkeypatch.setattr("worldmodel.metrics.neighbours._LOOKED_AT", 16)
+    found, places_found = several_nearest(queries, library, 4)
+    assert (places_found[:, 0] == index[:, 0]).mean() > 0.99
+    assert np.mean(np.isclose(found, exact, atol=1e-3)) > 0.99
+
+
+@QUICK
+@given(SEEDS, st.integers(1, 9))
+def test_the_nearest_few_are_those_that_looking_at_all_would_find(seed, count):
+    rng = np.random.default_rng(seed)
+    queries, library = rng.normal(100, 1, (10, 6)), rng.normal(100, 1, (7, 6))
+    distance, index = several_nearest(queries, library, count)
+    every = np.sort(np.linalg.norm(queries[:, None] - library[None], axis=2), axis=1)
+    assert distance.shape == index.shape == (10, min(count, 7))
+    np.testing.assert_allclose(distance, every[:, :count], rtol=1e-4)
+
+
+def test_pixels_fit_where_they_are_moved_and_brightened_and_only_then():
+    rng = np.random.default_rng(0)
+    one = np.stack([cv2.resize(rng.uniform(0, 255, (4, 8)).astype("f4"), (64, 32)) for _ in range(6)]).astype("u1")
+    other = np.roll(one, (1, -3), axis=(1, 2)).astype(float)
+    assert (aligned_distance(one, one) == 0).all()
+    assert (aligned_distance(one, (0.7 * other + 20).astype("u1")) < 0.15).all()
+    assert (aligned_distance(one, one[::-1]) > 0.6).all()
+    assert thumbnails(rng.integers(0, 256, (2, 64, 128, 3), dtype=np.uint8)).shape == (2, 32, 64)
 
 
 def test_a_planted_copy_is_found_and_new_samples_are_cleared():

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from worldmodel.metrics.intervals import bootstrap_interval, paired_interval
+from worldmodel.metrics.intervals import bootstrap_interval, paired_interval, ratio_interval
 from worldmodel.metrics.path import average_displacement_m, displacement_at, final_displacement_m
 from worldmodel.metrics.signs import second_means, turning_signs
 
@@ -133,3 +133,16 @@ def test_unscored_drives_are_left_out_and_one_drive_has_no_interval():
         bootstrap_interval(np.ones(3), level=1.0)
     with pytest.raises(ValueError, match="others"):
         paired_interval(np.ones(3), np.ones(2))
+
+
+def test_a_ratio_of_sums_weighs_drives_by_what_they_say():
+    below = np.array([4.0, 1.0, 0.0, np.nan])
+    found = ratio_interval(np.array([2.0, 0.5, 0.0, 1.0]), below)
+    assert (found.value, found.drives) == (0.5, 2)  # those that say something
+    assert (found.low, found.high) == (0.5, 0.5)
+    uneven = ratio_interval(np.array([8.0, 0.0]), np.array([8.0, 1.0]))
+    assert uneven.value == pytest.approx(8 / 9)
+    assert uneven.low <= uneven.value <= uneven.high
+    assert np.isnan(ratio_interval(np.zeros(2), np.zeros(2)).value)
+    with pytest.raises(ValueError, match="exposure"):
+        ratio_interval(np.zeros(2), np.zeros(3))

@@ -1,23 +1,29 @@
 """True video to set beside a drive: what the same instruments say of the reference world, the floor of every score.
 
-Two kinds: the reference world driven by the very motion a drive was told (it may leave the road, as no driver looks),
-and a drive of the reference world's own driver under another seed. Knows nothing of learned worlds.
+The reference world driven by the very motion a drive was told (it may leave the road, as no driver looks), a drive of
+its own driver under another seed, and one that its driver begins and a given motion ends. Knows nothing of learned
+worlds.
+
+Shapes: T frames; P steps; H, W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from worldmodel.reference.drive import render_drive
-from worldmodel.reference.options import draw_options
+from worldmodel.geometry.motion import VehicleState, drive
+from worldmodel.reference.drive import render_drive, start_drive
+from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.reference.world import World
-from worldmodel.types import Camera, Drive, EgoMotion, FloatArray, Tags
+from worldmodel.types import Camera, Drive, EgoMotion, FloatArray, FrameArray, Tags
 
 #: Seeds of controls begin here, far from those that training sets count up from zero.
 _FIRST_SEED = 7_000_000_000
+#: Seconds per frame of drives that are numbered.
+_DT_S = 0.1
 
 
 def own_drive(camera: Camera, n_frames: int, *, dt_s: float = 0.1, seed: int = 0, tags: Tags | None = None) -> Drive:
@@ -30,8 +36,8 @@ def own_drive(camera: Camera, n_frames: int, *, dt_s: float = 0.1, seed: int = 0
     if tags is not None:
         names |= {name: tag for name, tag in tags.names().items() if name in names and tag != "unknown"}
     options = draw_options(_FIRST_SEED + seed, **names, ego="good", events=(), sensor=False)
-    drive = render_drive(options, n_frames, camera=camera, dt_s=dt_s)
-    return Drive(list(drive.frames), drive.t_s, drive.motion, None, {}, drive.tags, camera, {"world": "reference"})
+    made = render_drive(options, n_frames, camera=camera, dt_s=dt_s)
+    return Drive(list(made.frames), made.t_s, made.motion, None, {}, made.tags, camera, {"world": "reference"})
 
 
 def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Drive:
@@ -42,10 +48,10 @@ def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Dr
     Raises:
         ValueError: a camera without height, no frames, or an option that no drive has.
     """
-    drive = render_drive(draw_options(_FIRST_SEED + number, **fixed), n_frames, camera=camera)
-    origin = {"world": "reference", "seed": drive.options.seed}
-    truth = {**drive.columns, "boxes": drive.boxes}
-    return Drive(list(drive.frames), drive.t_s, drive.motion, drive.controls, truth, drive.tags, camera, origin)
+    made = render_drive(draw_options(_FIRST_SEED + number, **fixed), n_frames, camera=camera, dt_s=_DT_S)
+    origin = {"world": "reference", "seed": made.options.seed}
+    truth = {**made.columns, "boxes": made.boxes}
+    return Drive(list(made.frames), made.t_s, made.motion, made.controls, truth, made.tags, camera, origin)
 
 
 def paired_drives(
@@ -77,6 +83,53 @@ def paired_drives(
             flow_px = made.dense.flow_px.astype(np.float64)
     assert flow_px is not None
     return drives, flow_px
+
+
+def stretches_of(
+    options: DriveOptions, camera: Camera, starts: Sequence[int], length: int
+) -> tuple[list[FrameArray], EgoMotion]:
+    """Some stretches of ``render_drive``, from frames that increase and do not overlap on.
+
+    Only they are rendered: the rest of the drive is a tenth of the work.
+
+    Returns:
+        the stretches ``(length, H, W, 3)``, and the motion ``(T,)`` of all frames up to the end of the last.
+    """
+    world, driver = start_drive(options, camera=camera, dt_s=_DT_S)
+    state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
+    found: list[list[FrameArray]] = [[] for _ in starts]
+    moved = []
+    for index in range(starts[-1] + length):
+        for frames, start in zip(found, starts):
+            if start <= index < start + length:
+                frames.append(world.render())
+        state, motion = drive(state, driver.controls(world.situation(), _DT_S), _DT_S)
+        world.step(motion)
+        moved.append((float(motion.speed_mps), float(motion.yaw_rate_radps)))
+    return [np.stack(frames) for frames in found], EgoMotion(*np.array(moved).T)
+
+
+def told_otherwise(
+    camera: Camera, context: int, motions: Mapping[str, EgoMotion], *, number: int, **fixed: Any
+) -> Iterator[tuple[str, FrameArray]]:
+    """``any_drive`` up to the newest of ``context`` frames, and from there moved by each of some motions ``(P,)``.
+
+    Yields:
+        the motion's name and the frames ``(P + 1, H, W, 3)`` from the newest of the context on.
+    """
+    world, driver = start_drive(draw_options(_FIRST_SEED + number, **fixed), camera=camera, dt_s=_DT_S)
+    state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
+    for _ in range(context - 1):
+        state, motion = drive(state, driver.controls(world.situation(), _DT_S), _DT_S)
+        world.step(motion)
+    begun = world.snapshot()
+    for name, told in motions.items():
+        world.restore(begun)
+        frames = [world.render()]
+        for step in range(len(told.speed_mps)):
+            world.step(told[step])
+            frames.append(world.render())
+        yield name, np.stack(frames)
 
 
 def same_motion(camera: Camera, told: EgoMotion, t_s: FloatArray, *, seed: int = 0) -> Drive:

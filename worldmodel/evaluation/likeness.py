@@ -1,116 +1,98 @@
-"""Is what a world shows what was truly seen, is it a copy, and does the world itself find true video likely?
+"""Is what a world shows what was truly seen, and is it ever something else? Prediction and diversity.
 
-Prediction: PSNR to the true continuation by horizon, beside holding the last frame. Copies: how near generated frames
-come to those the model was trained on, beside held-out true ones. Surprise: the model's own denoising error on a given
-video, which grows on video that cannot be. Pure functions of pairs, features and a model.
+Prediction: PSNR, SSIM and the error where the picture moves, to the true continuation by horizon, of one sample and of
+the best of several, beside holding the last frame. Diversity: how far samples of one context part, beside how far
+drives differ. Pure functions of pairs.
 
-Shapes: T frames; D drives; F features.
+Shapes: D drives; K horizons; N samples of one drive; F features.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from worldmodel.dynamics.conditioning import incoming, motion_channels
-from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.objective import ObjectiveConfig, shortcut_forcing_loss
 from worldmodel.evaluation.obedience import score_of
-from worldmodel.evaluation.pairs import Pair
+from worldmodel.evaluation.pairs import AT_S, MEASURES, Pair, frames_at
 from worldmodel.metrics.frechet import whitening
 from worldmodel.metrics.intervals import known_mean
-from worldmodel.metrics.neighbours import audit_copies
-from worldmodel.model import WorldModel, move_ahead
-from worldmodel.tokenizer.tokenizer import to_network
-from worldmodel.types import Clip, FloatArray, FrameArray
+from worldmodel.types import FloatArray
 
-#: Prediction is scored at these times.
-PSNR_AT_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 #: The score itself: far enough that holding the last frame is no prediction.
-_PSNR_MAIN_S = 1.0
-#: Directions of features in which copies are looked for.
-_DIRECTIONS = 32
-#: Frames of a clip whose surprise is asked, and how often each is asked.
-SURPRISE_FRAMES, _ASKED = 16, 4
+_MAIN_S = 1.0
+#: Samples are compared here, or at the last horizon that they reach.
+_DIVERSE_AT_S = 5.0
+_UNITS = {"psnr_db": "dB", "ssim": "", "moving_error": "grey levels"}
+#: Directions of features in which samples are compared.
+_DIRECTIONS = 16
 
 
 def psnr_score(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """PSNR to the true continuation at each horizon; the floor (here a ceiling) is the tokenizer's reconstruction."""
-    by_horizon = {}
-    for horizon in PSNR_AT_S:
-        if any(pair.t_s[-1] < horizon - 1e-6 for pair in pairs):
-            continue
-        at = [int(np.abs(pair.t_s - horizon).argmin()) for pair in pairs]
-        columns = {name: np.array([p.psnr_db[name][i] for p, i in zip(pairs, at)]) for name in pairs[0].psnr_db}
+    """PSNR to the true continuation at each horizon; the floor (here a ceiling) is the tokenizer's reconstruction.
+
+    ``ssim`` and ``moving_error`` hold the same of the other measures, each with its ``at``.
+    """
+    measures = {measure: _by_horizon(pairs, measure) for measure in MEASURES}
+    scores = {measure: found | {"unit": _UNITS[measure]} for measure, found in measures.items()}
+    return scores.pop("psnr_db") | scores
+
+
+def _by_horizon(pairs: Sequence[Pair], measure: str) -> dict[str, Any]:
+    by_horizon: dict[str, Any] = {}
+    for k, horizon in enumerate(AT_S):
+        columns = {who: np.array([pair.alike[measure][who][k] for pair in pairs]) for who in pairs[0].alike[measure]}
+        if any(np.isnan(pair.alike["psnr_db"]["generated"][k]) for pair in pairs):
+            continue  # some drive does not go on for so long
         controls = {name: columns[name] for name in ("shuffled", "held")}
-        by_horizon[f"{horizon:g}"] = score_of(columns["generated"], columns["reconstructed"], controls)
-    main = by_horizon.get(f"{_PSNR_MAIN_S:g}") or next(iter(by_horizon.values()))
-    return main | {"unit": "dB", "at": by_horizon}
+        score = score_of(columns["generated"], columns["reconstructed"], controls)
+        by_horizon[f"{horizon:g}"] = score | _best(pairs, measure, k)
+    main = by_horizon.get(f"{_MAIN_S:g}") or next(iter(by_horizon.values()))
+    return main | {"at": by_horizon}
 
 
-def copy_score(pairs: Sequence[Pair], library: FloatArray) -> dict[str, Any]:
-    """Share of generated frames that are nearer to the training set's ``(L, F)`` than all but 1 % of held-out ones."""
-    _, directions = whitening(library, _DIRECTIONS)
-    known = library @ directions
-    true = np.concatenate([pair.features["true"] for pair in pairs]) @ directions
-    rates, ratios = [], []
-    for pair in pairs:
-        audit = audit_copies(pair.features["generated"] @ directions, true, known)
-        rates.append(audit.rate)
-        ratios.append(audit.ratio)
-    planted = audit_copies(known[:: max(1, len(known) // 256)], true, known)
-    floor = np.full(len(pairs), planted.held_out_rate)
-    return score_of(np.array(rates), floor, {"planted": np.array([planted.rate])}) | {
-        "unit": "share of frames",
-        "ratio": known_mean(ratios),
-        "library_frames": len(library),
+def _best(pairs: Sequence[Pair], measure: str, k: int) -> dict[str, Any]:
+    """Of the drives that were sampled several times: mean of all samples, and of the best of each."""
+    sampled = [pair.samples[measure][:, k] for pair in pairs if pair.samples]
+    if not sampled or not np.isfinite(sampled).all():
+        return {}
+    best = min if measure == "moving_error" else max
+    return {
+        "best_of_n": known_mean([best(values) for values in sampled]),
+        "mean_of_n": known_mean([values.mean() for values in sampled]),
+        "samples": len(sampled[0]),
     }
 
 
-@torch.no_grad()
-def surprise_of(model: WorldModel, clip: Clip, *, seed: int = 0) -> float:
-    """The model's denoising error on a clip at levels and noise that depend on ``seed`` alone; larger is stranger."""
-    dynamics, tokenizer = model.dynamics, model.tokenizer
-    device = next(dynamics.parameters()).device
-    frames = to_network(torch.from_numpy(np.ascontiguousarray(clip.frames)).to(device))
-    z_TVNC = dynamics.normalise(tokenizer.encode(frames)[:, None])
-    dt_s = np.append(np.diff(clip.t_s), np.nan)
-    values = (clip.motion.speed_mps, clip.motion.yaw_rate_radps, dt_s, np.full(len(dt_s), clip.camera.height_m))
-    outgoing = motion_channels(*(torch.tensor(v, dtype=torch.float32, device=device) for v in values))
-    moved = None
-    if dynamics.config.moved:
-        after = move_ahead(tokenizer, dynamics, z_TVNC, outgoing)
-        moved = torch.cat([torch.full_like(after[:1], torch.nan), after[:-1]])[None]
-    tags = torch.from_numpy(clip.tags.codes).to(device)[None]
-    told = Told(incoming(outgoing[None]), tags, moved)
-    config = ObjectiveConfig(drop_motion=0.0, drop_tags=0.0, drop_moved=0.0, independent_share=0.0)
-    errors = []
-    for asked in range(_ASKED):
-        generator = torch.Generator().manual_seed(1000 * seed + asked)
-        loss, _ = shortcut_forcing_loss(dynamics, z_TVNC[None], told, config, generator, shortcut=False)
-        errors.append(float(loss))
-    return float(np.mean(errors))
+def diversity_score(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """How far samples of one context are apart in the judge's features, in units of how far true drives are.
+
+    0 is one continuation whatever the seed, 1 is as different as drives of other places are. The floor is how far the
+    tokenizer's reconstruction is from what it reconstructs, the control ``shuffled`` samples of other contexts.
+    """
+    sampled = [pair for pair in pairs if pair.samples]
+    if len(sampled) < 2:
+        return score_of(np.array([]), np.array([]), {}) | {"why": "needs two drives that were sampled several times"}
+    _, directions = whitening(np.concatenate([p.features["true"] for p in pairs]).astype(np.float64), _DIRECTIONS)
+    reached = [k for k in range(len(AT_S)) if all(np.isfinite(p.samples["psnr_db"][:, k]).all() for p in sampled)]
+    scores = {f"{AT_S[k]:g}": _diversity(sampled, k, directions) for k in reached}
+    main = scores.get(f"{_DIVERSE_AT_S:g}") or scores[max(scores, key=float)]
+    return main | {"unit": "of the distance between drives", "at": scores}
 
 
-def surprises(model: WorldModel, true: Clip, generated: Clip, later: FrameArray, *, seed: int = 0) -> dict[str, float]:
-    """Surprise at a true clip, at the generated one, and at the true one shuffled, reversed, and cut to ``later``."""
-    count = len(true)
-    orders = {"shuffled": np.random.default_rng(seed).permutation(count), "reversed": np.arange(count)[::-1]}
-    frames = {name: true.frames[order] for name, order in orders.items()}
-    frames["cut"] = np.concatenate([true.frames[: count // 2], later[count // 2 :]])
-    found = {"true": surprise_of(model, true, seed=seed), "generated": surprise_of(model, generated, seed=seed)}
-    clips = {name: dataclasses.replace(true, frames=broken) for name, broken in frames.items()}
-    return found | {name: surprise_of(model, clip, seed=seed) for name, clip in clips.items()}
+def _diversity(pairs: Sequence[Pair], k: int, directions: FloatArray) -> dict[str, Any]:
+    def seen(pair: Pair, side: str) -> FloatArray:
+        return pair.features[side][frames_at(pair.t_s)[k]] @ directions
+
+    true = np.stack([seen(pair, "true") for pair in pairs])
+    unit = np.mean([_apart(a, b) for i, a in enumerate(true) for b in true[:i]])
+    samples = [pair.samples["features"][:, k] @ directions for pair in pairs]
+    own = [np.mean([_apart(a, b) for i, a in enumerate(group) for b in group[:i]]) for group in samples]
+    others = [np.mean([_apart(a, b) for a in group for b in samples[i - 1]]) for i, group in enumerate(samples)]
+    floor = [_apart(seen(pair, "true"), seen(pair, "reconstructed")) for pair in pairs]
+    return score_of(np.array(own) / unit, np.array(floor) / unit, {"shuffled": np.array(others) / unit})
 
 
-def surprise_score(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Surprise at generated clips beside true ones, and at true video in an order that cannot be."""
-    columns = {name: np.array([pair.surprise[name] for pair in pairs]) for name in pairs[0].surprise}
-    if not columns:
-        return score_of(np.array([]), np.array([]), {}) | {"why": "no model was asked"}
-    made, true = columns.pop("generated"), columns.pop("true")
-    return score_of(made, true, columns) | {"unit": "denoising error"}
+def _apart(one: FloatArray, other: FloatArray) -> float:
+    return float(np.linalg.norm(one - other))

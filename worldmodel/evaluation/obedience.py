@@ -55,16 +55,18 @@ def motion_score(pairs: Sequence[Pair], name: str) -> dict[str, Any]:
     told = [channel(pair.told, name) for pair in pairs]
     read = {side: [channel(pair.read[side], name) for pair in pairs] for side in SIDES}
     made = read["generated"]
-    controls = {
-        "shuffled": _errors(made, [_fitted(told[i - 1], len(t)) for i, t in enumerate(told)]) if len(pairs) > 1 else [],
-        "held": _errors(made, [np.full_like(t, t[0]) for t in told]),
-        "mean": _errors(made, [np.full_like(t, np.nanmean(t)) for t in told]),
-        "reconstructed": _errors(read["reconstructed"], told),
+    others = {
+        "shuffled": [_fitted(told[i - 1], len(t)) for i, t in enumerate(told)] if len(pairs) > 1 else [],
+        "held": [np.full_like(t, t[0]) for t in told],
+        "mean": [np.full_like(t, np.nanmean(t)) for t in told],
     }
+    controls = {who: _errors(made, other) if other else [] for who, other in others.items()}
+    controls["reconstructed"] = _errors(read["reconstructed"], told)
     score = score_of(_errors(made, told), _errors(read["true"], told), {k: np.asarray(v) for k, v in controls.items()})
     score |= {"unit": _UNITS[name], "bias": known_mean(np.concatenate([m - t for m, t in zip(made, told)]))}
     gains = {side: _gain(read[side], told, turning=name == "yaw") for side in ("generated", "true")}
     score |= {"gain": gains["generated"], "gain_floor": gains["true"]}
+    score["gain_controls"] = {w: _gain(made, o, turning=name == "yaw") for w, o in others.items() if o}
     score |= {"lag_frames": response_lag(made, told), "lag_floor": response_lag(read["true"], told)}
     score["by_second"] = {side: _by_second(pairs, read[side], told) for side in SIDES}
     return score

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from worldmodel.datasets.video import FrameSequence, StreamingVideoWriter
 from worldmodel.evaluation.film import write_film
+from worldmodel.evaluation.library import Library
 from worldmodel.simulation.chart import Curve, line_chart
 from worldmodel.simulation.overlay import tile, way_ahead
 from worldmodel.simulation.recorder import write_json
+from worldmodel.simulation.sheet import grid, labelled, write_png
 from worldmodel.types import Drive, FrameArray
 
 #: Key of a score, how people call it, and how its numbers are written.
@@ -34,6 +38,7 @@ ROWS = {
     "near_copy": ("copies of training frames", ".1%"),
     "psnr": ("likeness at 1 s (PSNR)", ".2f"),
     "surprise": ("the model's own surprise", ".4f"),
+    "diversity": ("how far seeds part at 5 s", ".2f"),
 }
 #: What is told beside the score of other road users.
 OBJECT_PARTS = {
@@ -56,7 +61,10 @@ td:first-child,th:first-child{text-align:left}img,video{max-width:100%}small{col
 
 
 def film_of(folder: Path, generated: FrameArray, true: Drive, context: int) -> None:
-    """Write ``film.mp4``, generated frames ``(T, H, W, 3)`` below the true ones they stand for, and ``sheet.png``."""
+    """Write ``film.mp4``, generated frames ``(T, H, W, 3)`` below the true ones they stand for, and ``sheet.png``.
+
+    The generated frames alone are in ``frames.mp4``.
+    """
     dt_s, first = float(np.median(np.diff(true.t_s))), context - 1
     motion = true.motion[first:]
     last = len(generated) - 1
@@ -70,6 +78,24 @@ def film_of(folder: Path, generated: FrameArray, true: Drive, context: int) -> N
 
     sheet = {round(share * last) for share in (0.05, 0.25, 0.5, 1.0)}
     write_film(folder / "film.mp4", pictures(), fps=1 / dt_s, on_sheet=sheet)
+    alone = StreamingVideoWriter(folder / "frames.mp4", *generated.shape[1:3], fps=1 / dt_s, crf=20)
+    for frame in generated:
+        alone.write(frame)
+    alone.finish()
+
+
+def copies_sheet(folder: Path, score: Mapping[str, Any], library: Library) -> None:
+    """Write ``copies.png``: the worst pairs of each kind, each generated frame beside the training frame it is like."""
+    rows = []
+    for kind in (None, "clips", "pixels"):
+        found = score if kind is None else score.get(kind, {})
+        for worst in found.get("worst", ()):
+            made = FrameSequence(folder / f"drive_{worst['drive']:03d}" / "frames.mp4")[worst["frame"]]
+            title = f"{kind or 'features'} {worst['distance']:.2f}: drive {worst['drive']}, frame {worst['frame']}"
+            trained = library.picture(worst["library_frame"])
+            path, at = library.place(worst["library_frame"])
+            rows.append(np.concatenate([labelled(made, title), labelled(trained, f"{path.stem}, {at}")], axis=1))
+    write_png(folder / "copies.png", grid(rows, columns=3))
 
 
 def write_report(out: Path, results: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
@@ -93,9 +119,15 @@ def page(out: Path, results: Mapping[str, Mapping[str, Any]], settings: Mapping[
     parts = ["<!doctype html><meta charset=utf-8><title>How true is a drive</title>", f"<style>{STYLE}</style>"]
     parts.append("<h1>How true is a drive</h1><p>The judge's error on true video is the <b>floor</b> of each score; ")
     parts.append("<i>shuffled</i> and the others are controls. Intervals are 95 % over drives.</p>")
+    if len(results) > 1:
+        parts.append(_side_by_side(results))
     for name, scores in results.items():
         parts += [f"<h2>{html.escape(name)}</h2>", _table(scores)]
         parts += [f'<p><img src="{_png(chart)}"></p>' for chart in _charts(scores)]
+        if (copies := out / name / "copies.png").is_file():
+            data = base64.b64encode(copies.read_bytes()).decode()
+            parts.append("<p><small>what comes nearest to the training set, beside the training frame</small><br>")
+            parts.append(f'<img src="data:image/png;base64,{data}"></p>')
         for place in sorted((out / name).glob("drive_*"))[:_SHOWN]:
             film = base64.b64encode((place / "film.mp4").read_bytes()).decode()
             parts.append(f"<p><small>{place.name}</small><br>")
@@ -115,15 +147,52 @@ def lines_of(scores: Mapping[str, Any]) -> list[list[str]]:
         low, high = (_number(bound, style) for bound in score["interval"])
         value = f"{_number(score['value'], style)} ({low} to {high}) {score['unit']}"
         lines.append([label, value, _number(score["floor"], style), _beside(score, style), str(score["n"])])
-        for part, words in (OBJECT_PARTS if key == "objects" else {}).items():
-            own = score["parts"][part]
-            cells = [_number(own["value"], style), _number(own["floor"], style), _beside(own, style), str(own["n"])]
-            lines.append([f"– {words}", *cells])
+        lines += _more_lines(key, score, style)
     return lines
+
+
+def _more_lines(key: str, score: Mapping[str, Any], style: str) -> Iterator[list[str]]:
+    """What stands below a score: slopes and lag of probes, copies of clips and in pixels, other likenesses."""
+    for part, words in (OBJECT_PARTS if key == "objects" else {}).items():
+        yield from _row(f"– {words}", score["parts"][part], style)
+    for factor, slope in score.get("gain_slope", {}).items():
+        true, ratio = _number(slope["true"], ".2f"), _number(slope["ratio"], ".2f")
+        label = f"… slope when scaled by {factor}"
+        yield [label, _number(slope["value"], ".2f"), true, f"ratio {ratio}", str(slope["n"])]
+    if response := score.get("response"):
+        lag, floor = (_number(r["lag_frames"], ".1f") for r in (response, response["floor"]))
+        yield ["… lag behind a step, frames", lag, floor, "", str(response["n"])]
+    for name, label, other in (
+        ("tags", "… inside the band of its tags", ".0%"),
+        ("clips", "… of 1-s clips", ".1%"),
+        ("pixels", "… in aligned pixels", ".1%"),
+        ("ssim", "… SSIM", ".3f"),
+        ("moving_error", "… error where it moves, grey levels", ".1f"),
+    ):
+        if part := score.get(name):
+            yield from _row(label, part, other)
+    if "best_of_n" in score:
+        label = f"… best of {score['samples']} (mean of them)"
+        yield [label, f"{_number(score['best_of_n'], style)} ({_number(score['mean_of_n'], style)})", "", "", ""]
+
+
+def _row(label: str, score: Mapping[str, Any], style: str) -> Iterator[list[str]]:
+    floor, beside = _number(score["floor"], style), _beside(score, style)
+    yield [label, _number(score["value"], style), floor, beside, str(score["n"])]
 
 
 def _beside(score: Mapping[str, Any], style: str) -> str:
     return ", ".join(f"{name} {_number(score[name], style)}" for name in score["controls"])
+
+
+def _side_by_side(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Models beside each other, one column each."""
+    head = "<tr><th>" + "".join(f"<th>{html.escape(name)}" for name in results)
+    rows = []
+    for key, (label, style) in ROWS.items():
+        cells = "".join(f"<td>{_number(scores[key]['value'], style)}" for scores in results.values())
+        rows.append(f"<tr><td>{html.escape(label)}{cells}")
+    return f"<h2>Models</h2><table>{head}{''.join(rows)}</table>"
 
 
 def _table(scores: Mapping[str, Any]) -> str:
@@ -144,9 +213,19 @@ def _charts(scores: Mapping[str, Any]) -> Iterator[FrameArray]:
     curves = scores["drift"].get("by_second")
     for name in ("sharpness", "contrast", "lanes", "features") if curves else ():
         yield _chart({side: curves[side][name] for side in curves}, f"{name}, second by second")
+    inside = {"of these drives": scores["drift"], "of their tags": scores["drift"].get("tags", {})}
+    inside = {name: band["inside_by_second"] for name, band in inside.items() if "inside_by_second" in band}
+    if inside:
+        yield _chart(inside, "share of drives still inside the band")
+    for key in ("speed", "yaw"):
+        if response := scores[key].get("response"):
+            answers = {"generated": response["curve"], "true": response["floor"]["curve"]}
+            yield _chart(answers, f"{key} after a step, in steps; it comes at frame 8")
+    if by_frame := scores["surprise"].get("by_frame"):
+        yield _chart(by_frame, "surprise, frame by frame")
 
 
-def _chart(by_side: Mapping[str, Any], label: str) -> FrameArray:
+def _chart(by_side: Mapping[str, Sequence[float | None]], label: str) -> FrameArray:
     curves = [
         Curve(side, np.arange(len(y), dtype=np.float64), np.array([np.nan if v is None else v for v in y]), i > 0)
         for i, (side, y) in enumerate(by_side.items())
@@ -160,4 +239,4 @@ def _png(picture: FrameArray) -> str:
 
 
 def _number(value: float | None, style: str) -> str:
-    return "-" if value is None else format(value, style)
+    return "-" if value is None or not math.isfinite(value) else format(value, style)

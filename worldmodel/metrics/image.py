@@ -19,6 +19,8 @@ from worldmodel.types import FloatArray, FrameArray
 Mask = NDArray[np.bool_]
 #: Rec. 601 luma.
 _LUMA = np.array([0.299, 0.587, 0.114])
+#: A pixel moves where its luma changes by more grey levels than the sensor's noise.
+_MOVES_BY = 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,29 @@ def ssim(image: FrameArray, other: FrameArray, mask: Mask | None = None) -> Floa
         return float((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))[chosen].mean())
 
     return _each(one, image, other)
+
+
+def moving_mask(frame: FrameArray, before: FrameArray) -> Mask:
+    """``(H, W)`` where a true frame ``(H, W, 3)`` is not what the frame before it was, and the pixels around those.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    _same(frame, before)
+    moves = np.abs(_luma(frame) - _luma(before)) > _MOVES_BY
+    return cv2.dilate(moves.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def masked_error(image: FrameArray, other: FrameArray, mask: Mask) -> float:
+    """Root-mean-square difference in grey levels of images ``(H, W, 3)`` where the mask is; NaN where nothing is.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    _same(image, other)
+    if not mask.any():
+        return float("nan")
+    return float(np.sqrt(np.mean((image[mask].astype(np.float64) - other[mask]) ** 2)))
 
 
 def sharpness(image: FrameArray, mask: Mask | None = None) -> FloatArray:

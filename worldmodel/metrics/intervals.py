@@ -81,7 +81,8 @@ def ratio_interval(
 ) -> Interval:
     """A rate over drives, ``sum(counts) / sum(exposure)`` of ``(N,)`` each, with its interval.
 
-    Drives without both are left out; NaN where there is no exposure at all.
+    Drives that lack either, or say nothing (both are 0), are left out; NaN where there is no exposure at all. A slope
+    of all drives together is such a rate too.
 
     Raises:
         ValueError: shapes that differ or are not a row, or a level outside (0, 1).
@@ -91,7 +92,7 @@ def ratio_interval(
         raise ValueError(f"exposure: expected the shape (N,) of counts, got {counts.shape} and {exposure.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a share between 0 and 1, got {level!r}")
-    known = np.isfinite(counts) & np.isfinite(exposure)
+    known = np.isfinite(counts) & np.isfinite(exposure) & ((counts != 0) | (exposure != 0))
     pairs = np.stack([counts[known], exposure[known]])
     pairs = pairs[:, np.lexsort(pairs)]
     count = pairs.shape[1]

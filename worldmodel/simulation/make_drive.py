@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from worldmodel.simulation.recorder import PROVENANCE, DriveRecorder, write_json
 from worldmodel.simulation.rollout import Moment, begin, rollout
 from worldmodel.simulation.sheet import contact_sheet, write_png
 from worldmodel.simulation.starting import Start, StartConfig, open_start, parse_tags
+from worldmodel.simulation.watch import Watch, band_for
 from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
 from worldmodel.types import Clip, EgoMotion, Tags, World
 
@@ -56,6 +57,7 @@ class DriveConfig(StartConfig, WorldConfig):
         policy: name of a policy.
         motion_gain: factor on speed and yaw rate, or one for each.
         mirror: turn the other way.
+        watch: say when the drive no longer looks like true video, where a band of its frame size is known.
     """
 
     out: str = ""
@@ -71,6 +73,7 @@ class DriveConfig(StartConfig, WorldConfig):
     policy: str = ""
     motion_gain: float | tuple[float, float] = 1.0
     mirror: bool = False
+    watch: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,17 +168,26 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
             return Tags(np.stack([along.codes[number] for along in rows_along]))
 
         wanted = told if config.tags or prompt is not None else None
+        watch = open_watch(config, world, [tags[0] for tags in rows_along], steps)
         moments = rollout(world, driver.policy, carry, steps=steps, tags=wanted)
         # Closed before an interruption is reported: a bar that is left to the collector draws itself over the report.
         with contextlib.closing(_progress(moments, steps + 1, config.batch)) as counted:
-            figures = record(counted, folders, world, rows_along, provenance)
+            figures = record(counted, folders, world, rows_along, provenance, watch)
         if config.batch > 1:
             write_json(partial / PROVENANCE, provenance | figures)
         for folder in folders:
             write_png(folder / "sheet.png", contact_sheet(load_drive(folder)))
     drives = final / ("drive.mp4" if config.batch == 1 else "*/drive.mp4")
     print(f"{drives}: {steps * world.dt_s:.0f} s of driving, made at {figures['frames_per_s']:.1f} frames/s")
+    if watch is not None:
+        print(f"{watch.left.count(None)} of {config.batch} to the end inside what true drives are like")
     return final
+
+
+def open_watch(config: DriveConfig, world: World, tags: Sequence[Tags], steps: int) -> Watch | None:
+    """Who watches a drive; nobody where it is not wanted, or nothing is known of true drives of this frame size."""
+    band = band_for(world.camera) if config.watch else None
+    return None if band is None else Watch(band, camera=world.camera, dt_s=world.dt_s, tags=tags, steps=steps)
 
 
 def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:
@@ -242,8 +254,13 @@ def record(
     world: World,
     tags: list[Tags],
     provenance: Mapping[str, Any],
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Stream a batch's moments into one folder per row, with its tags ``(S + 1,)``; returns wall time and frames/s."""
+    """Stream a batch's moments into one folder per row, with its tags ``(S + 1,)``; returns wall time and frames/s.
+
+    With a ``watch`` each row has a column ``info.band_deviation``: how far out of the band of true drives its newest
+    second is, in half widths; above 1 is outside. When and by what it left is logged, and in its provenance.
+    """
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         recorders = [
@@ -253,6 +270,11 @@ def record(
             for row, folder in enumerate(folders)
         ]
         for number, moment in enumerate(moments):
+            info = dict(moment.info)
+            if watch is not None:
+                for row, left in watch.see(moment.frames, moment.motion, number):
+                    tqdm.write(f"{folders[row].name if len(folders) > 1 else 'drive'}: {left}")
+                info["band_deviation"] = watch.deviation
             for row, recorder in enumerate(recorders):
                 recorder.write(
                     moment.frames[row],
@@ -260,13 +282,15 @@ def record(
                     motion=moment.motion[row],
                     controls=None if moment.controls is None else moment.controls[row],
                     tags=tags[row][number],
-                    info={name: column[row] for name, column in moment.info.items()},
+                    info={name: column[row] for name, column in info.items()},
                 )
         wall_s = time.perf_counter() - began
         frames = sum(recorder.count for recorder in recorders)
         figures = {"wall_s": round(wall_s, 2), "frames_per_s": round(frames / wall_s, 2)}
-        for recorder in recorders:
-            recorder.finish(figures)
+        for row, recorder in enumerate(recorders):
+            left = None if watch is None else watch.left[row]
+            said = {} if watch is None else {"left_true_video": left and dataclasses.asdict(left)}
+            recorder.finish(figures | said)
     return figures
 
 

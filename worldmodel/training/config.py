@@ -97,8 +97,8 @@ class ClipsConfig:
         error_share: share of the true clips that the errors of older own drives are laid on.
         error_rms: the most that such an error is laid on with, as a root mean square in normalised latents.
         own_frames: by how many frames own drives go on with a batch of short clips.
-        own_every: with one such batch in so many. On a GPU many rows that seldom go on cost less than few that often do,
-            because a frame waits for what launches its many small parts.
+        own_every: with one such batch in so many. On a GPU many rows that seldom go on cost less than few that often
+            do, because a frame waits for what launches its many small parts.
     """
 
     short: int = 16
