@@ -124,7 +124,7 @@ class Browser:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']['exception'].get('description')}")
         return result["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30.0) -> Any:
+    def wait(self, expression: str, seconds: float = 60.0) -> Any:
         """Wait until an expression is true; its value."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:

@@ -100,7 +100,7 @@ class Client:
         self.held += 1
         self.say("hold", n=self.held, steer=steer, pedal=pedal)
 
-    def listen(self, timeout=10.0):
+    def listen(self, timeout=30.0):
         message = self.socket.recv(timeout=timeout)
         if isinstance(message, str):
             self.notes.append(json.loads(message))
@@ -110,7 +110,7 @@ class Client:
         self.say("seen", n=about["n"])
         return about
 
-    def until(self, condition, timeout=20.0):
+    def until(self, condition, timeout=60.0):
         """Listen until a condition holds; returns what it found."""
         ends = time.monotonic() + timeout
         while not (found := condition()):

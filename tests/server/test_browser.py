@@ -57,7 +57,7 @@ def test_it_starts_drives_turns_left_branches_and_saves(serve, browser):
         browser.js("document.getElementById('prompt').value = 'night, with unicorns'")
         browser.click("#ask button")
         browser.wait("document.getElementById('notes').textContent.includes('not known: unicorns')")
-        assert browser.js(f"{NOW}.state.tags.time_of_day") == "night"
+        browser.wait(f"{NOW}.state.tags.time_of_day === 'night'")
 
         browser.click("[data-driver='random']")
         browser.wait(f"{NOW}.state.driver === 'random' && {NOW}.about.t > {kept_s} + 1")
