@@ -63,7 +63,7 @@ def test_saved_and_loaded_it_reads_the_same(small, tmp_path):
     np.testing.assert_allclose(again.shares(texts), small.shares(texts), atol=2e-3)
     with pytest.raises(ValueError, match="no folder with"):
         load_encoder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="at most 20 fit"):
+    with pytest.raises(ValueError, match="at most 20 are read"):
         small.shares(["rain " * 21])
 
 
@@ -76,7 +76,7 @@ def test_the_bundled_one_reads_phrasings_it_was_never_shown(bundled, kind):
     captions = reported_captions(kind, 150)
     scores = reading_scores(encoder_codes(bundled, captions), captions)
     keywords = reading_scores([keyword_codes(c.text) for c in captions], captions)
-    assert all(scores[channel] >= 0.93 for channel in VOCABULARY), scores
+    assert all(scores[channel] >= 0.9 for channel in VOCABULARY), scores
     assert scores["all"] > keywords["all"] + 0.1
     sure = sureness(bundled, captions)
     assert sure["error"] < 0.05
