@@ -12,7 +12,7 @@ from worldmodel.server.guest import Guest
 from worldmodel.server.messages import Message
 from worldmodel.server.place import Place
 from worldmodel.server.saving import Recording
-from worldmodel.server.words import understand
+from worldmodel.simulation.prompting import read_prompt
 
 if TYPE_CHECKING:
     from worldmodel.server.house import House
@@ -69,12 +69,17 @@ def _tags(_: House, __: Guest, place: Place, message: Message) -> None:
 
 
 def _prompt(_: House, guest: Guest, place: Place, message: Message) -> None:
-    said = understand(message["text"])
-    possible = {channel: name for channel, name in said.tags.items() if channel not in place.rows.fixed_tags}
-    fixed = [said.tags[channel] for channel in said.tags if channel not in possible]
+    try:
+        tags, unheard = read_prompt(message["text"])
+    except ValueError as error:  # more words than one sentence has
+        guest.tell("note", text=str(error))
+        return
+    said = {channel: name for channel, name in tags.names().items() if name != "unknown"}
+    possible = {channel: name for channel, name in said.items() if channel not in place.rows.fixed_tags}
+    fixed = [said[channel] for channel in said if channel not in possible]
     if possible:
         place.switch(possible)
-    guest.tell("understood", tags=possible, unknown=said.unknown, overruled=said.overruled, fixed=fixed)
+    guest.tell("understood", tags=possible, unknown=unheard, fixed=fixed)
 
 
 def _snapshot(_: House, guest: Guest, place: Place, __: Message) -> None:

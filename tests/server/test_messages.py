@@ -1,4 +1,4 @@
-"""The prompt box says what it does not know; a message is exactly what it may be, or refused."""
+"""A message is exactly what it may be, or refused."""
 
 import json
 
@@ -9,35 +9,6 @@ from hypothesis import strategies as st
 from worldmodel.server.gate import Bucket, Gate, is_loopback
 from worldmodel.server.hands import Hold, controls_of, follow
 from worldmodel.server.messages import KINDS, MOST_BYTES, pack, parse, unpack
-from worldmodel.server.words import understand
-from worldmodel.types import VOCABULARY
-
-CHANNELS = [(channel, name) for channel, names in VOCABULARY.items() for name in names[1:]]
-
-
-@pytest.mark.parametrize(("channel", "name"), [tag for tag in CHANNELS if tag[1] != "none"])
-def test_every_name_of_the_vocabulary_means_itself(channel, name):
-    for text in (name, name.replace("_", " "), f"please, {name.upper()}!"):
-        said = understand(text)
-        assert said.tags[channel] == name
-        assert len(said.tags) == 1
-        assert not said.unknown
-
-
-def test_words_that_are_not_known_are_handed_back_and_filling_is_not():
-    said = understand("A rainy night in the city, with two purple elephants and many cars")
-    assert said.tags == {"weather": "rain", "time_of_day": "night", "road_kind": "town", "traffic": "dense"}
-    assert said.unknown == ("two", "purple", "elephants")
-    assert understand("clear, no: rain").overruled == ("clear",)
-    assert understand("no cars, a stopped car").tags == {"traffic": "none", "event": "stopped_vehicle"}
-    assert understand("").tags == {}
-
-
-@given(st.text(max_size=200))
-def test_any_text_is_understood_as_tags_of_the_vocabulary(text):
-    for channel, name in understand(text).tags.items():
-        assert name in VOCABULARY[channel][1:]
-
 
 GOOD = [
     {"kind": "hello"},
