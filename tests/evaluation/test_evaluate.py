@@ -95,7 +95,7 @@ def test_probes_samples_copies_and_published_networks_are_reported(model, reader
     assert picture.std() > 5
     page = (out / "report.html").read_text()
     assert "slope when scaled by 0.5" in page
-    assert page.count("data:image/png;base64,") == 6  # speed, yaw, two answers, surprise, copies
+    assert page.count("data:image/png;base64,") == 7  # speed, yaw, two answers, objects, surprise, copies
 
 
 @pytest.mark.slow

@@ -31,8 +31,8 @@ from worldmodel.server.guest import Guest
 from worldmodel.server.hands import Hold
 from worldmodel.server.house import FullHouseError, House
 from worldmodel.server.messages import parse
+from worldmodel.server.place import offered
 from worldmodel.server.saving import Keeper
-from worldmodel.simulation.policies.library import POLICIES
 from worldmodel.simulation.recorder import VIDEO
 from worldmodel.types import VOCABULARY
 
@@ -201,7 +201,7 @@ class App:
             "rewind_s": house.limits.rewind_s,
             "switches": switches,
             "scenarios": house.openings.names,
-            "policies": [name for name in POLICIES if rows.tells_truth or not name.startswith("oracle-")],
+            "policies": offered(tells_truth=rows.tells_truth),
             "people": house.guests,
             "seats": house.seats,
         }

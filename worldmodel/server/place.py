@@ -19,7 +19,7 @@ from worldmodel.server.hands import Hold, controls_of, follow
 from worldmodel.server.openings import Opening
 from worldmodel.server.rows import Rows, one
 from worldmodel.server.trace import Row, Spool, crc32_of
-from worldmodel.simulation.policies.library import open_policy
+from worldmodel.simulation.policies.library import names, open_policy
 from worldmodel.simulation.policies.policy import Observation, Policy
 from worldmodel.simulation.scenario import EVENT_TAG_S
 from worldmodel.types import VOCABULARY, Controls, EgoMotion, FrameArray, Tags
@@ -29,6 +29,17 @@ MOMENT_S = 1.0
 MOST_SNAPSHOTS = 8
 PERSON = "person"
 _CHANNELS = tuple(VOCABULARY)
+#: Policies that plan or replay, and so cannot drive in real time, or at all.
+_NOT_AT_THE_WHEEL = ("mpc", "recorded")
+
+
+def offered(*, tells_truth: bool) -> list[str]:
+    """Names of the policies that may be handed over to, in a world that tells its truth or not.
+
+    By name alone: a policy may elsewhere also be a file or an address, which is not a guest's to choose.
+    """
+    fit = [name for name in names() if name not in _NOT_AT_THE_WHEEL]
+    return [name for name in fit if tells_truth or not name.startswith("oracle-")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,9 +237,11 @@ class Place:
         if not name:
             self.policy = None
             return
-        policy = open_policy(name)
-        if policy.needs_truth and not self.rows.tells_truth:
+        if name in offered(tells_truth=True) and name not in offered(tells_truth=self.rows.tells_truth):
             raise ValueError(f"{name} sees the truth, which only the reference world has")
+        if name not in (fit := offered(tells_truth=self.rows.tells_truth)):
+            raise ValueError(f"no policy is called {name!r} here; there are {', '.join(fit)}")
+        policy = open_policy(name)
         policy.reset(0, seed=self.opening.seed)
         self.policy, self.is_waiting = policy, False
 

@@ -152,6 +152,8 @@ def replay(folder: str | Path) -> Iterator[tuple[FrameArray, bool]]:
 
 def _session(about: Mapping[str, Any]) -> Session:
     sampler = dict(about["sampler"])
+    # Of a drive's first frame, which is not asked for otherwise than the model has it.
+    sampler.pop("first_steps", None)
     config = WorldConfig(
         model=about["model"],
         steps_per_frame=sampler.pop("steps"),

@@ -73,9 +73,9 @@ class Restyling(Session):
         """Every row's camera stands so high from here on."""
         self._height_m = np.full(self.batch, height_m)
 
-    def _draw(self, told: Told) -> Tensor:
+    def _draw(self, told: Told, sampler: SamplerConfig | None = None) -> Tensor:
         if self._given is None:
-            return super()._draw(told)
+            return super()._draw(told, sampler)
         x = sketched(self._given, self._noise(DRAW), self.level)
         return draw_frame(self.model.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
 
