@@ -104,6 +104,20 @@ def test_restored_rows_go_on_as_they_would_have() -> None:
     assert fresh.clips(1, oldest=LENGTH) is None
 
 
+def test_restored_rows_follow_the_drives_they_followed_whatever_the_data_gives_now() -> None:
+    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
+    advance(own, WINDOW + 1)
+    again = OwnDrives(lambda k: life(k + 100), rows=2, true_frames=TRUE_FRAMES)
+    again.restore(copy.deepcopy(own.state()), MODEL.dynamics)
+    for drives in (own, again):
+        advance(drives, 3, seed=5)
+    ours, theirs = own.clips(WINDOW, oldest=LENGTH), again.clips(WINDOW, oldest=LENGTH)
+    assert ours is not None
+    assert theirs is not None
+    assert torch.equal(ours[2], theirs[2])
+    assert torch.equal(ours[0], theirs[0])
+
+
 def test_old_drives_are_no_longer_taught() -> None:
     own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
     advance(own, 2 * WINDOW)

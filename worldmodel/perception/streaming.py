@@ -64,6 +64,13 @@ class StreamingReader:
         """As ``reader.load_perceiver``."""
         return cls(load_perceiver(name_or_path), device=device)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> StreamingReader:
+        """A reader that remembers the same and goes its own way; the network, which does not change, is shared."""
+        other = StreamingReader.__new__(StreamingReader)
+        other.network, other._device = self.network, self._device
+        other._last, other._past = dict(self._last), {row: list(past) for row, past in self._past.items()}
+        return other
+
     def forget(self, row: int) -> None:
         """The next frame of row ``row`` is the first of a new drive."""
         self._last.pop(row, None)

@@ -39,6 +39,10 @@ _LAST_SHARE = 0.9
 _PACE_GAIN = 0.2
 
 
+#: Wishes of one guest that are granted before the world goes on.
+_WISHES_A_BEAT = 2
+
+
 class FullHouseError(Exception):
     """Every place is taken."""
 
@@ -217,7 +221,8 @@ class House:
         for guest in gone:
             self.rows.drop(guest.key)
         for guest in here:
-            while guest.commands:
+            # Some of the wishes at a time: who wishes faster than they are granted keeps nobody else waiting.
+            for _ in range(min(len(guest.commands), _WISHES_A_BEAT)):
                 obey(self, guest, guest.commands.popleft())
         return [g for g in here if g.place is not None and not g.is_opening and g.is_listening and self._moves(g)]
 
@@ -318,6 +323,8 @@ class House:
     # What is slow.
 
     def _open(self, guest: Guest, scenario: str) -> None:
+        if guest.has_left:  # nobody waits for it any more
+            return
         try:
             opening = self.openings.open(scenario)
             self.post(guest, Message("opened", {"opening": opening, "image": self.encode(opening.frame)}))

@@ -25,6 +25,7 @@ from worldmodel.server.openings import Openings
 from worldmodel.server.place import PlaceLimits
 from worldmodel.server.rows import LearnedRows, ReferenceRows, Rows
 from worldmodel.server.saving import Keeper
+from worldmodel.simulation.prompting import open_encoder
 from worldmodel.simulation.scenario import LIBRARY
 from worldmodel.simulation.session import Session
 from worldmodel.simulation.starting import StartConfig
@@ -130,6 +131,7 @@ def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
         ValueError: as ``run``.
     """
     about: dict[str, Any] = {}
+    open_encoder()  # now, so that the first prompt does not keep the world waiting
     if config.world == "reference":
         camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M)
         rows: Rows = ReferenceRows(camera, _REFERENCE_DT_S)

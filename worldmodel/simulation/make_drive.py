@@ -31,7 +31,7 @@ from worldmodel.simulation.sheet import contact_sheet, write_png
 from worldmodel.simulation.starting import Start, StartConfig, open_start, parse_tags
 from worldmodel.simulation.watch import Watch, band_for
 from worldmodel.simulation.worlds import WorldConfig, open_world, surroundings
-from worldmodel.types import Clip, EgoMotion, Tags, World
+from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags, World
 
 DEFAULT_LENGTH_S = 60.0
 DEFAULT_PROFILE = "winding"
@@ -168,7 +168,7 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
             return Tags(np.stack([along.codes[number] for along in rows_along]))
 
         wanted = told if config.tags or prompt is not None else None
-        watch = open_watch(config, world, [tags[0] for tags in rows_along], steps)
+        watch = open_watch(config, world, rows_along, steps)
         moments = rollout(world, driver.policy, carry, steps=steps, tags=wanted)
         # Closed before an interruption is reported: a bar that is left to the collector draws itself over the report.
         with contextlib.closing(_progress(moments, steps + 1, config.batch)) as counted:
@@ -185,9 +185,17 @@ def make_drive(config: DriveConfig, world: World, about_world: Mapping[str, Any]
 
 
 def open_watch(config: DriveConfig, world: World, tags: Sequence[Tags], steps: int) -> Watch | None:
-    """Who watches a drive; nobody where it is not wanted, or nothing is known of true drives of this frame size."""
+    """Who watches drives of ``tags (S + 1,)`` each.
+
+    Nobody where it is not wanted, where nothing is known of true drives of this frame size, or where a drive is to
+    change its look, as none of those do.
+    """
     band = band_for(world.camera) if config.watch else None
-    return None if band is None else Watch(band, camera=world.camera, dt_s=world.dt_s, tags=tags, steps=steps)
+    looks = [along.codes[:, : list(VOCABULARY).index("event")] for along in tags]
+    if band is None or any((look != look[:1]).any() for look in looks):
+        return None
+    first = [along[0] for along in tags]
+    return Watch(band, camera=world.camera, dt_s=world.dt_s, tags=first, steps=steps)
 
 
 def choose_driver(config: DriveConfig, start: Start, dt_s: float) -> Driver:

@@ -71,7 +71,9 @@ class Lexicon:
         if len(word) < 5 or not word.isalpha():
             return None
         allowed = 2 if len(word) >= 9 else 1
-        near = [(edits(word, other), other) for other in self._by_initial.get(word[0], ()) if len(other) >= 4]
+        # Words whose lengths differ by more are farther apart than that.
+        others = [o for o in self._by_initial.get(word[0], ()) if len(o) >= 4 and abs(len(o) - len(word)) <= allowed]
+        near = [(edits(word, other), other) for other in others]
         distance, best = min(near, key=lambda item: item[0], default=(9, ""))
         return best if distance <= allowed else None
 

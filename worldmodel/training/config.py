@@ -185,6 +185,11 @@ class TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
             raise ValueError("data.paths: name at least one prepared set (see data/*/prepare.py)")
+        if self.data.live and self.data.source != "reference":
+            raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
+        coming = int(10 * self.data.drives * self.data.drive_s * (1 - self.data.validation_share))
+        if self.data.live and self.data.live_from > coming:
+            raise ValueError(f"data.live_from: about {coming} frames will come to train on, got {self.data.live_from}")
         window = self.dynamics.transformer.window
         if self.clips.long < 3 * window:
             raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")

@@ -134,7 +134,7 @@ class Arriving:
     def _work(self, jobs: Sequence[tuple[Path, str, Maker]], workers: int) -> None:
         try:
             with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
-                for name in pool.imap_unordered(_make_missing, jobs):
+                for name in pool.imap(_make_missing, jobs):  # in order: how many says which
                     self._finished.put(name)
         except Exception as error:
             self._failure = error

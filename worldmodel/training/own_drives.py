@@ -130,7 +130,8 @@ class OwnDrives:
             return {}
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
         numbers = {"ages": self._ages, "ends": self._ends, "numbers": self._numbers, "born": self._born}
-        return {"ring": ring, "own": (self._own, self._moved), **numbers}
+        told = (self._told.motion, self._told.tags, self._told.moved)
+        return {"ring": ring, "own": (self._own, self._moved), "told": told, "clean": self._clean, **numbers}
 
     def restore(self, state: dict[str, Any], network: Dynamics) -> None:
         """Go on from ``state``."""
@@ -138,9 +139,10 @@ class OwnDrives:
             return
         self._begin(network)
         self._ages, self._ends, self._born = list(state["ages"]), list(state["ends"]), state["born"]
-        for row, number in enumerate(state["numbers"]):
-            self._follow(row, number)
-        for mine, its in zip((self._own, self._moved), state["own"]):
+        self._numbers = list(state["numbers"])
+        # The drives they follow are kept too: of a run whose data still arrives, the k-th is another each time.
+        self._told = Told(*(None if x is None else x.to(self._own.device) for x in state["told"]))  # pyright: ignore
+        for mine, its in zip((self._own, self._moved, self._clean), (*state["own"], state["clean"])):
             mine.copy_(its)
         keys, values, self._ring.slot, count = state["ring"]
         for mine, its in zip(self._ring.keys + self._ring.values, [*keys, *values]):

@@ -42,7 +42,7 @@ class Pictures(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Lightning's hook."""
         step, every = pl_module.global_step, pl_module.stage.picture_every
-        if not every or (step % every and step != pl_module.stage.steps):
+        if not every or (step % every and step != pl_module.stage.steps) or not self.held_out:
             return
         pl_module.network.eval()
         with torch.no_grad():

@@ -275,7 +275,7 @@ def train_text(config: TrainConfig) -> TextEncoder:
     network = new_encoder(config.text, config.seed)
     fit(config, TextStage(config, network), SentenceBatches(network, config.text_stage.batch, 1), config.text_stage, [])
     wording.calibrate(network.cpu().eval())
-    about = {"steps": config.text_stage.steps, "batch": config.text_stage.batch, "torch": torch.__version__}
+    about = {"steps": steps_done(config, TextStage), "batch": config.text_stage.batch, "torch": torch.__version__}
     print(f"saved {save_encoder(network, config.out, about)}")
     return network
 
@@ -326,6 +326,9 @@ def fit(
         use_distributed_sampler=False,
     )
     # weights_only=False: a run reads back its own resume file, never anybody else's.
+    if settings.seconds and (folder / _STEPS).is_file():  # its time was up already
+        stage.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
+        return
     resume = str(last) if last.is_file() else None
     trainer.fit(stage, loader(stage, make, settings.steps), ckpt_path=resume, weights_only=False)
     trainer.save_checkpoint(last)
