@@ -25,7 +25,10 @@ def test_it_says_where_it_is_and_ends_in_order(model_folder, tmp_path, more):
     pytest.importorskip("uvicorn")
     command = [sys.executable, str(ROOT / "rollout.py"), "mode=serve", f"model={model_folder}", "port=0",
                "context=weather=rain", "fit=false", f"out={tmp_path / 'saved'}", *more]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Whoever runs the tests in the background has them ignore Ctrl-C, and processes inherit that.
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=listening, **pipes) as process:
         lines = [process.stdout.readline(), process.stdout.readline()]
         found = re.search(r"drive at http://[^:]+:(\d+)/(\?token=\S+)?", lines[1])
         assert found, lines

@@ -68,10 +68,11 @@ def test_several_processes_draw_what_one_draws(trials):
     spread = TrueProcesses(CAMERA, dt_s=0.1, workers=2)
     try:
         frames, told = moved(spread, trials)
-        np.testing.assert_array_equal(frames, alone)
+        # A level at most: workers compute with one thread, and sums depend on how they are parted.
+        np.testing.assert_allclose(frames.astype(int), alone.astype(int), atol=1)
         for one, other in zip(truth, told):
             for name, column in one.items():
-                np.testing.assert_array_equal(column, other[name])
-        np.testing.assert_array_equal(spread.renew(1, trials[1]), alone[0, 1])
+                np.testing.assert_allclose(column, other[name], atol=1e-9)
+        np.testing.assert_allclose(spread.renew(1, trials[1]).astype(int), alone[0, 1].astype(int), atol=1)
     finally:
         spread.close()
