@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from worldmodel.evaluation.certainty import choose, cross_chosen, words
+from worldmodel.evaluation.falling import STATISTICS, FallWatch
 from worldmodel.evaluation.keeping_drives import DEFAULT_CERTAINTY, JUDGE, TRUTH, account_of, keep, load
 from worldmodel.evaluation.policy_scores import Scored, scored
 from worldmodel.evaluation.validity import agree, of_policies, shared, summary, targets, worst_inversions
-from worldmodel.evaluation.watch import STATISTICS, Watch
 from worldmodel.geometry.motion import VehicleState
 from worldmodel.metrics.driving import SCORES
 from worldmodel.metrics.ranks import agreement
@@ -173,7 +173,7 @@ def test_certainty_is_chosen_on_the_other_half_of_true_drives(tmp_path):
 
 
 def test_the_watch_marks_a_world_that_falls_apart_and_leaves_true_ones_alone(tmp_path):
-    watch = Watch(kept(tmp_path / "true"))
+    watch = FallWatch(kept(tmp_path / "true"))
     again = kept(tmp_path / "again")
     assert sum(watch.fall(drive).second is not None for drive in again) <= 2
     for drive in kept(tmp_path / "apart", grows=0.2):
@@ -183,4 +183,4 @@ def test_the_watch_marks_a_world_that_falls_apart_and_leaves_true_ones_alone(tmp
         assert fall.worst > 1
     assert fall.statistic in STATISTICS
     with pytest.raises(ValueError, match="at least 4"):
-        Watch(again[:3])
+        FallWatch(again[:3])

@@ -211,7 +211,7 @@ def test_rows_of_several_worlds_make_a_batch(world: Session) -> None:
     together = latents_of(world, range(6))[-1]
     for row in range(3):
         assert (together[row] - expected[row]).abs().max() < 1e-4
-    world.restore(world.snapshot().row(2))
+    world.restore(world.snapshot().of_rows([2]))
     assert world.batch == 1
     assert torch.equal(world.latents()[0], together[2])
     with pytest.raises(ValueError, match="no row 1"):

@@ -96,7 +96,7 @@ def test_restored_rows_go_on_as_they_would_have() -> None:
     assert theirs is not None
     assert torch.equal(ours[0], theirs[0])
     assert torch.equal(ours[2], theirs[2])
-    assert own.state()["numbers"] == again.state()["numbers"]
+    assert own.state()["born"] == again.state()["born"]
     fresh = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
     fresh.restore(
         OwnDrives(life, rows=3, true_frames=TRUE_FRAMES).state(), MODEL.dynamics

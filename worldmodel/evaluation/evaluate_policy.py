@@ -15,11 +15,11 @@ from typing import Literal
 from tqdm import tqdm
 
 from worldmodel.evaluation.certainty import cross_chosen, words
+from worldmodel.evaluation.falling import FallWatch
 from worldmodel.evaluation.keeping_drives import JUDGE, TRUTH, Certainty, KeptDrive
 from worldmodel.evaluation.policy_drives import YARDSTICK, Job, PolicyRun, PolicyRunConfig
 from worldmodel.evaluation.policy_report import TITLES, drive_table, film, score_table, settings_table, write_page
 from worldmodel.evaluation.policy_scores import VIEWS, Scored, View, scored
-from worldmodel.evaluation.watch import Watch
 from worldmodel.simulation.keeping import plain
 from worldmodel.simulation.policies.library import open_policy
 from worldmodel.simulation.recorder import write_json
@@ -113,10 +113,10 @@ def jobs_of(config: EvaluatePolicyConfig, runs: PolicyRun) -> list[Job]:
     return jobs
 
 
-def watch_of(runs: PolicyRun) -> Watch | None:
+def watch_of(runs: PolicyRun) -> FallWatch | None:
     """The drift watch of a run's own true drives; ``None`` where there are too few."""
     try:
-        return Watch(runs.drives(Job(YARDSTICK, "true")))
+        return FallWatch(runs.drives(Job(YARDSTICK, "true")))
     except ValueError:
         return None
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.evaluation.falling import Fall, FallWatch
 from worldmodel.evaluation.keeping_drives import DEFAULT_CERTAINTY, JUDGE, TRUTH, Certainty, KeptDrive
-from worldmodel.evaluation.watch import Fall, Watch
 from worldmodel.metrics.driving import PER_KM, SCORES
 from worldmodel.metrics.intervals import Interval, bootstrap_interval, ratio_interval
 from worldmodel.simulation.trials import Kind
@@ -76,7 +76,7 @@ class Scored:
 
 
 def scored(
-    drives: Sequence[KeptDrive], who: str, watch: Watch | None, certainties: Mapping[str, Certainty] | None = None
+    drives: Sequence[KeptDrive], who: str, watch: FallWatch | None, certainties: Mapping[str, Certainty] | None = None
 ) -> Scored:
     """Score drives of one policy in one world by ``truth`` or ``judge``, who is to be so certain by scenario."""
     certainties = certainties or {}

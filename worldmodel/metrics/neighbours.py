@@ -8,7 +8,6 @@ Shapes: N queries; L library samples; F features; K neighbours; h, w pixels of t
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import cv2
@@ -87,52 +86,6 @@ def _by_blocks(asked: NDArray[np.float32], held: NDArray[np.float32], middle: ND
         kept = np.argsort(best, axis=1, kind="stable")[:, :count]
         best, index = np.take_along_axis(best, kept, 1), np.take_along_axis(index, kept, 1)
     return index
-
-
-@dataclasses.dataclass(frozen=True)
-class CopyAudit:
-    """How near generated samples come to the training set, beside held-out true ones.
-
-    Attributes:
-        ratio: median distance of the generated over that of the held-out; near 1 is new, near 0 is copied.
-        rate: share of generated samples nearer than ``threshold``.
-        held_out_rate: the same of held-out ones, by which ``threshold`` was set.
-        threshold: distance below which a sample counts as a near-copy.
-        worst: ``(K,)`` indices of the generated samples nearest to the training set, nearest first.
-        copied: ``(K,)`` indices of the training samples they resemble.
-    """
-
-    ratio: float
-    rate: float
-    held_out_rate: float
-    threshold: float
-    worst: NDArray[np.int64]
-    copied: NDArray[np.int64]
-
-
-def audit_copies(
-    generated: FloatArray, held_out: FloatArray, library: FloatArray, *, held_out_rate: float = 0.01, worst: int = 8
-) -> CopyAudit:
-    """Compare the distances to ``library (L, F)`` of generated ``(N, F)`` and held-out true samples ``(M, F)``.
-
-    Raises:
-        ValueError: as ``nearest``; no generated or held-out samples.
-    """
-    if not len(generated) or not len(held_out):
-        raise ValueError(f"generated: expected samples in both, got {len(generated)} and {len(held_out)} held-out")
-    near, index = nearest(generated, library)
-    true, _ = nearest(held_out, library)
-    threshold = float(np.quantile(true, held_out_rate))
-    order = np.argsort(near, kind="stable")[:worst]
-    middle = float(np.median(true))
-    return CopyAudit(
-        ratio=float(np.median(near)) / middle if middle > 0 else float("nan"),
-        rate=float((near < threshold).mean()),
-        held_out_rate=float((true < threshold).mean()),
-        threshold=threshold,
-        worst=order,
-        copied=index[order],
-    )
 
 
 def thumbnails(frames: FrameArray) -> NDArray[np.uint8]:

@@ -79,15 +79,10 @@ class Ring:
         keys, values = ([torch.cat([x] * copies) for x in side] for side in (self.keys, self.values))
         return Ring(keys, values, self.slot, self.count_B.repeat(copies))
 
-    def row(self, row: int) -> Ring:
-        """An independent ring of one row."""
-        part = slice(row, row + 1)
-        return Ring(
-            [k[part].clone() for k in self.keys],
-            [v[part].clone() for v in self.values],
-            self.slot,
-            self.count_B[part].clone(),
-        )
+    def rows(self, rows: Sequence[int]) -> Ring:
+        """An independent ring of these rows, each as often as it is named."""
+        at = list(rows)
+        return Ring([k[at] for k in self.keys], [v[at] for v in self.values], self.slot, self.count_B[at])
 
     def put_row(self, row: int, other: Ring) -> None:
         """Make one row what the only row of ``other`` is, turned so that its newest frame has the age it has there."""

@@ -92,12 +92,15 @@ class Gate:
         """
         host = request.headers.get("host", "")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            asked_of, name = urlsplit(origin or "").netloc, urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # no address at all
+            return "this page is not from here"
+        if origin is not None and asked_of != host:
             return "this page is not from here"
         if self._token:
             shown = request.query_params.get("token", "")
             return "" if hmac.compare_digest(shown.encode(), self._token.encode()) else "the token is missing or wrong"
-        name = urlsplit(f"//{host}").hostname or ""
         return "" if is_loopback(name) else "open this page by the address the server printed"
 
 

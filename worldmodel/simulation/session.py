@@ -38,17 +38,11 @@ class SessionState:
     tags: NDArray[np.int64]
     height_m: NDArray[np.float64]
 
-    def row(self, row: int) -> SessionState:
-        """One row of it, as a snapshot of its own."""
-        part = slice(row, row + 1)
-        return SessionState(
-            self.ring.row(row),
-            self.latents[part].clone(),
-            self.seeds[part],
-            self.steps[part],
-            self.tags[part].copy(),
-            self.height_m[part].copy(),
-        )
+    def of_rows(self, rows: Sequence[int]) -> SessionState:
+        """A snapshot of these rows, each as often as it is named: for trying several ways from one moment."""
+        at = list(rows)
+        seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
+        return SessionState(self.ring.rows(at), self.latents[at], seeds, steps, self.tags[at], self.height_m[at])
 
     @classmethod
     def joined(cls, states: Sequence[SessionState]) -> SessionState:
@@ -64,16 +58,6 @@ class SessionState:
             np.concatenate([state.tags for state in states]),
             np.concatenate([state.height_m for state in states]),
         )
-
-    def of_rows(self, rows: Sequence[int]) -> SessionState:
-        """A state with these rows of this one, each as often as it is named: for trying several ways from one
-        moment."""
-        at = list(rows)
-        ring = Ring(
-            [x[at] for x in self.ring.keys], [x[at] for x in self.ring.values], self.ring.slot, self.ring.count_B[at]
-        )
-        seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
-        return SessionState(ring, self.latents[at], seeds, steps, self.tags[at], self.height_m[at])
 
 
 class Session:
@@ -243,14 +227,14 @@ class Session:
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
 
     def snapshot_row(self, row: int) -> SessionState:
-        """The state of one row, a snapshot of batch 1; ``snapshot().row(row)`` without copying the others.
+        """The state of one row, a snapshot of batch 1; ``snapshot().of_rows([row])`` without copying the others.
 
         Raises:
             ValueError: no such row.
         """
         self._check_row("snapshot_row", row)
         seeds, steps = tuple(self._seeds), tuple(self._steps)
-        return SessionState(self._ring, self._state(), seeds, steps, self._tags, self._height_m).row(row)
+        return SessionState(self._ring, self._state(), seeds, steps, self._tags, self._height_m).of_rows([row])
 
     def restore_row(self, row: int, snapshot: SessionState) -> None:
         """Return one row to a snapshot of batch 1, of this or another row, leaving the others to the bit as they are.

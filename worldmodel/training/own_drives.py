@@ -48,7 +48,7 @@ class OwnDrives:
 
     def __init__(self, life: Life, rows: int, *, true_frames: int, staggered: bool = False) -> None:
         self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
-        self._born, self._numbers = 0, [-1] * rows
+        self._born = 0
         self._ages: list[int] = []
         self._ends: list[int] = []
 
@@ -129,7 +129,7 @@ class OwnDrives:
         if not self._ages:
             return {}
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
-        numbers = {"ages": self._ages, "ends": self._ends, "numbers": self._numbers, "born": self._born}
+        numbers = {"ages": self._ages, "ends": self._ends, "born": self._born}
         told = (self._told.motion, self._told.tags, self._told.moved)
         return {"ring": ring, "own": (self._own, self._moved), "told": told, "clean": self._clean, **numbers}
 
@@ -139,7 +139,6 @@ class OwnDrives:
             return
         self._begin(network)
         self._ages, self._ends, self._born = list(state["ages"]), list(state["ends"]), state["born"]
-        self._numbers = list(state["numbers"])
         # The drives they follow are kept too: of a run whose data still arrives, the k-th is another each time.
         self._told = Told(*(None if x is None else x.to(self._own.device) for x in state["told"]))  # pyright: ignore
         for mine, its in zip((self._own, self._moved, self._clean), (*state["own"], state["clean"])):
@@ -178,7 +177,7 @@ class OwnDrives:
 
     def _follow(self, row: int, number: int) -> None:
         told, clean = self.life(number)
-        self._numbers[row], self._clean[row] = number, clean[0]
+        self._clean[row] = clean[0]
         for mine, its in zip(
             (self._told.motion, self._told.tags, self._told.moved), (told.motion, told.tags, told.moved)
         ):

@@ -151,7 +151,9 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
     and encoded again; NaN where that is not known.
     """
-    path = Path(config.data.cache) / f"latents_moved_{content_hash(tokenizer)[:16]}" / f"{stretch.episode_id}.npy"
+    # A GPU's latents are rounded otherwise.
+    of = content_hash(tokenizer)[:16] + ("" if device_of(config) == "cpu" else f"_{device_of(config)}")
+    path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")

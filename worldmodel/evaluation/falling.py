@@ -1,8 +1,9 @@
-"""The drift watch: has the world under a drive fallen apart? Scores from such a world are marked.
+"""Has the world under a finished drive fallen apart? Scores from such a world are marked.
 
 Second by second a drive is compared with its own beginning (sharpness, contrast, colour, the judge's features) and with
 what it was told (speed, turning as the judge reads them). How far that may go is what true drives of a driver who knows
-the road show: the band they stay inside. Pure functions of drives that were kept.
+the road show: the band they stay inside. Pure functions of drives that were kept; those that are still running are
+watched by ``simulation.watch``, which asks no trained network and holds them against true drives of their tags.
 
 Shapes: T frames and W seconds of a drive; D drives; S statistics; F features.
 """
@@ -43,7 +44,7 @@ class Fall:
     worst: float
 
 
-class Watch:
+class FallWatch:
     """What true drives stay inside.
 
     Args:
