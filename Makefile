@@ -23,8 +23,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 drive: $(VENV)/.installed  ## a minute's drive in the bundled model, in outputs/drive
 	$(BIN)/python rollout.py
 
-test: $(VENV)/.installed  ## all tests, the slow ones too
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## all tests, the slow ones too, a file to a core at a time
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed  ## ruff, ruff format, pyright
 	$(BIN)/ruff check .

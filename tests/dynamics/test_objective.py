@@ -47,10 +47,10 @@ def told(batch: int, length: int) -> Told:
     return Told(torch.randn(batch, length, 4), torch.ones(batch, length, len(VOCABULARY), dtype=torch.int64))
 
 
-@given(seed=st.integers(0, 2**31), shortcut=st.booleans(), independent=st.floats(0, 1))
+@given(seed=st.integers(0, 2**31), shortcut=st.booleans(), independent=st.floats(0, 1), together=st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
-def test_levels_are_on_their_grids(seed: int, shortcut: bool, independent: float) -> None:
-    config = ObjectiveConfig(independent_share=independent)
+def test_levels_are_on_their_grids(seed: int, shortcut: bool, independent: float, together: float) -> None:
+    config = ObjectiveConfig(independent_share=independent, together_share=together)
     levels = draw_levels(5, 9, config, torch.Generator().manual_seed(seed), shortcut=shortcut)
     assert ((levels.tau >= 0) & (levels.tau < 1)).all()
     assert (levels.tau + levels.d * levels.is_shortcut <= 1 + 1e-6).all()
@@ -59,12 +59,17 @@ def test_levels_are_on_their_grids(seed: int, shortcut: bool, independent: float
     steps = (levels.tau / levels.d)[levels.is_shortcut]
     assert torch.equal(steps, steps.round())
     assert shortcut or not levels.is_shortcut.any()
+    one_level = levels.tau[levels.together[:, 0]]
+    assert (one_level == one_level[:, :1]).all()
+    assert levels.together.any() == (together > 0) or 0 < together < 1
 
 
 def test_an_oracles_shortcut_target_is_the_clean_latent() -> None:
     clean, noise = torch.randn(2, 3, 1, 4, 5), torch.randn(2, 3, 1, 4, 5)
     tau = torch.full((2, 3), 0.5)
-    levels = Levels(tau, torch.full((2, 3), 0.25), torch.ones(2, 3, dtype=torch.bool))
+    levels = Levels(
+        tau, torch.full((2, 3), 0.25), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 1, dtype=torch.bool)
+    )
     target = shortcut_target(Oracle(clean), blend(clean, noise, tau), levels, told(2, 3))  # type: ignore[arg-type]
     assert torch.allclose(target, clean, atol=1e-5)
 

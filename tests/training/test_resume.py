@@ -12,7 +12,7 @@ from tests.tiny import DYNAMICS, TOKENIZER, WINDOW
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.model import WorldModel
 from worldmodel.training import run as run_module
-from worldmodel.training.config import ClipsConfig, StageConfig, TrainConfig
+from worldmodel.training.config import ClipsConfig, DistilConfig, StageConfig, TrainConfig
 from worldmodel.training.corpus import Made, build_corpus, read_stretch, shrink, write_stretch
 from worldmodel.training.stages import token_weight, trapezium
 from worldmodel.types import Clip, EgoMotion, Tags
@@ -68,6 +68,8 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
             own_length=16,
         ),
         dynamics_stage=stage,
+        distil=DistilConfig(rows=2, true_frames=3, life=16, frames=2, clip=4, steps=2),
+        distil_stage=stage,
         data=dataclasses.replace(TrainConfig().data, cache=str(tmp_path / "cache"), validation_share=0.3),
         device="cpu",
         threads=1,
@@ -75,7 +77,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "depth", "dynamics"])
+@pytest.mark.parametrize("stage", ["tokenizer", "depth", "dynamics", "distil"])
 def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
         write_stretch(tmp_path / "corpus", f"d{i}", Made(f"drive{i}", f"place{i}", clip(i)))
@@ -95,7 +97,7 @@ def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monke
     torch.manual_seed(99)  # a new process has other random state: nothing may depend on it
     resumed = run_module.run(config(tmp_path / "killed", tmp_path))
     assert WorldModel.from_pretrained(whole).hashes() == WorldModel.from_pretrained(resumed).hashes()
-    for name in ("tokenizer", "depth", "dynamics"):  # the checkpoints hold the full precision
+    for name in ("tokenizer", "depth", "dynamics", "distil"):  # the checkpoints hold the full precision
         states = [torch.load(out / name / "last.ckpt", weights_only=False)["state_dict"] for out in (whole, resumed)]
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 

@@ -6,8 +6,9 @@ lead (no gradient), which in velocity space scaled by (1 - tau)^2 is the same sq
 x_tau + (1 - tau) v. Each frame's error is weighted by the ramp 0.9 tau + 0.1.
 
 Which levels frames get decides what is learned on a small budget. In a share of clips every frame's level is
-independent (diffusion forcing, arXiv 2407.01392); in the rest most frames are nearly clean, as the past is in a
-rollout, and the others are anything. What serves as the past may be the model's own predictions (``past``).
+independent (diffusion forcing, arXiv 2407.01392); in others all frames and what is moved share one level, so that a
+whole clip can be told likely from unlikely (``matching``); in the rest most frames are nearly clean, as the past is in
+a rollout, and the others are anything. What serves as the past may be the model's own predictions (``past``).
 Legend: see the package docstring.
 """
 
@@ -22,6 +23,9 @@ from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Bool, Float
 
+#: Moved frames are shown at no lower level: the best guess divides by it.
+LEAST_MOVED_TAU = 1 / 64
+
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
@@ -30,6 +34,7 @@ class ObjectiveConfig:
     Attributes:
         finest: number of steps of the finest schedule (``sampler.FINEST``); d is at least 1 / finest.
         independent_share: share of clips in which every frame's level is drawn independently.
+        together_share: share of clips whose frames all have one level, the moved frames before with them.
         past_share: in the other clips, share of frames that are nearly clean.
         past_tau_min: nearly clean frames have tau between this and 1.
         moved_tau_min: the moved frame before (``Told.moved``) has tau between this and 1.
@@ -41,6 +46,7 @@ class ObjectiveConfig:
 
     finest: int = 32
     independent_share: float = 0.2
+    together_share: float = 0.0
     past_share: float = 0.6
     past_tau_min: float = 0.7
     moved_tau_min: float = 0.5
@@ -53,11 +59,15 @@ class ObjectiveConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """Signal level, step size and which frames are asked for a larger step, each ``(B, T)``."""
+    """Signal level, step size and which frames are asked for a larger step, each ``(B, T)``.
+
+    ``together`` says in which clips, ``(B, 1)``, all frames have one level.
+    """
 
     tau: Float[Tensor, "b t"]
     d: Float[Tensor, "b t"]
     is_shortcut: Bool[Tensor, "b t"]
+    together: Bool[Tensor, "b 1"]
 
 
 def draw_levels(
@@ -78,10 +88,14 @@ def draw_levels(
     coarse_tau_BT = torch.floor(uniform(batch, length) / coarse_BT) * coarse_BT
     # The last rows, always as many of them: a step then costs the same every time. Clips are in random order anyway.
     wants_B1 = torch.arange(batch)[:, None] >= batch - (share_of(batch, config.shortcut_share) if shortcut else 0)
+    together_B1 = torch.zeros_like(wants_B1)
+    if config.together_share:
+        together_B1 = ~wants_B1 & (uniform(batch, 1) < config.together_share)
+        past_BT, any_BT = past_BT & ~together_B1, torch.where(together_B1, any_BT[:, :1], any_BT)
     is_shortcut = wants_B1 & ~past_BT
     tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
     d = torch.where(is_shortcut, coarse_BT, torch.full_like(tau, 1 / config.finest))
-    return Levels(tau, d, is_shortcut)
+    return Levels(tau, d, is_shortcut, together_B1)
 
 
 def share_of(batch: int, share: float) -> int:
@@ -132,13 +146,24 @@ def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Tol
     return Told(motion, tags, told.moved.masked_fill(no_moved[:, None, None, None, None], torch.nan))
 
 
-def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Told:
-    """Noise the moved frames, each to a level of its own: what a rollout moves is never quite true either."""
+def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator, levels: Levels | None = None) -> Told:
+    """Noise the moved frames, each to a level of its own: what a rollout moves is never quite true either.
+
+    In clips whose ``levels`` are one for all frames, the moved frames have that level too.
+    """
     if told.moved is None:
         return told
     tau_BT = config.moved_tau_min + (1 - config.moved_tau_min) * torch.rand(told.moved.shape[:2], generator=generator)
-    noise = noise_like(told.moved, generator)
-    tau_BT = hand_over(tau_BT, told.moved.device).to(told.moved.dtype)
+    tau_BT = hand_over(tau_BT, told.moved.device)
+    if levels is not None:
+        tau_BT = torch.where(levels.together, levels.tau, tau_BT)
+    return moved_at(told, tau_BT, noise_like(told.moved, generator))
+
+
+def moved_at(told: Told, tau_BT: Float[Tensor, "b t"], noise: Tensor) -> Told:
+    """What is told, with the moved frames at these levels, or at ``LEAST_MOVED_TAU`` where those are less."""
+    assert told.moved is not None
+    tau_BT = tau_BT.clamp(min=LEAST_MOVED_TAU).to(told.moved.dtype)
     return dataclasses.replace(told, moved=blend(told.moved, noise, tau_BT), moved_tau=tau_BT)
 
 
@@ -169,19 +194,19 @@ def shortcut_forcing_loss(
     device = clean_BTVNC.device
     told = drop(told, config, generator)
     levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
-    levels = Levels(*(hand_over(x, device) for x in (levels.tau, levels.d, levels.is_shortcut)))
+    levels = Levels(*(hand_over(getattr(levels, field.name), device) for field in dataclasses.fields(Levels)))
     noise = noise_like(clean_BTVNC, generator)
     seen = clean_BTVNC
     if past_BTVNC is not None:
         # Frames that are being drawn are noised truth.
         is_past_BT = levels.tau >= config.past_tau_min
         seen = torch.where(is_past_BT[:, :, None, None, None], past_BTVNC, clean_BTVNC)
-    told = noise_moved(told, config, generator)
+    told = noise_moved(told, config, generator, levels)
     x_tau = blend(seen, noise, levels.tau)
     target = clean_BTVNC
     if shortcut and config.shortcut_share:
         rows = slice(batch - share_of(batch, config.shortcut_share), batch)
-        some = Levels(levels.tau[rows], levels.d[rows], levels.is_shortcut[rows])
+        some = Levels(*(getattr(levels, field.name)[rows] for field in dataclasses.fields(Levels)))
         reached = shortcut_target(network, x_tau[rows], some, told.rows(rows)).to(clean_BTVNC.dtype)
         target = clean_BTVNC.clone()
         target[rows] = torch.where(some.is_shortcut[:, :, None, None, None], reached, clean_BTVNC[rows])

@@ -117,6 +117,32 @@ class ClipsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistilConfig:
+    """How a model learns from its own long drives, with a teacher in place of a truth (``distilling``).
+
+    Attributes:
+        rows: own drives that go on beside each other.
+        true_frames, life: frames a drive begins with, and after which it follows another true one.
+        frames: by which every drive goes on with a step, and which learn from it.
+        clip: frames of the clips that are told likely from unlikely.
+        steps: from noise to clean, of the model that comes out; without guidance.
+        guidance: of the teacher, on motion.
+        critic_rate: learning rate of the critic over the model's.
+        critic_passes: times that the critic looks at the clips of a step, each at other levels.
+    """
+
+    rows: int = 12
+    true_frames: int = 8
+    life: int = 180
+    frames: int = 4
+    clip: int = 8
+    steps: int = 4
+    guidance: float = 2.0
+    critic_rate: float = 2.0
+    critic_passes: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """A whole run.
 
@@ -130,6 +156,7 @@ class TrainConfig:
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         dynamics, objective, clips, dynamics_stage: the second.
+        distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
@@ -158,6 +185,10 @@ class TrainConfig:
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
+    distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
+    distil_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(0, learning_rate=1e-4, checkpoint_every=50)
+    )
     perception: PerceptionConfig = dataclasses.field(default_factory=PerceptionConfig)
     perception_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(4000, batch=12, learning_rate=2e-3)

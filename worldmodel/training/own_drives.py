@@ -27,6 +27,7 @@ from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
 from worldmodel.nn.noise import hand_over, noise_like
+from worldmodel.nn.ring import Ring
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
 #: Errors are enlarged so many times at most when they are laid on.
@@ -34,6 +35,8 @@ _ERROR_GAIN = 3.0
 
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
 Life = Callable[[int], tuple[Told, Tensor]]
+#: Draws a frame as ``draw_frame`` does.
+Draw = Callable[[Dynamics, Tensor, Told, Ring, SamplerConfig], Tensor]
 
 
 class OwnDrives:
@@ -62,6 +65,7 @@ class OwnDrives:
         *,
         frames: int,
         sampler: SamplerConfig,
+        draw: Draw = draw_frame,
     ) -> None:
         """Let every row go on for so many frames, drawn as ``sampler`` has it but for the levels of noise."""
         if not self._ages:
@@ -82,7 +86,7 @@ class OwnDrives:
             else:
                 told = dataclasses.replace(told, moved=None)
             noise = [noise_like(before, generator) for _ in range(2)]
-            drawn = draw_frame(network, noise[0], told, self._ring, sampler).float()
+            drawn = draw(network, noise[0], told, self._ring, sampler).float()
             young = (age < self.true_frames)[:, None, None, None]
             newest = torch.where(young, self._clean[rows, age], drawn)
             self._own[rows, age] = newest
@@ -97,6 +101,24 @@ class OwnDrives:
         told = self._told.rows(index)
         moved = None if told.moved is None else self._moved[index]
         return self._own[index], Told(told.motion, told.tags, moved), self._clean[index]
+
+    def recent(self, length: int, *, drawn: int) -> tuple[list[int], Tensor, Told] | None:
+        """The last ``length`` frames of the rows whose last ``drawn`` are their own.
+
+        Returns:
+            which rows, latents ``(rows, T, V, N, C)``, and what was told. What led to the first frame of each is not
+            known, as of a true clip.
+        """
+        rows = [row for row, age in enumerate(self._ages) if age >= max(length, self.true_frames + drawn)]
+        index = self._last(length, [row in rows for row in range(self.rows)])
+        if index is None:
+            return None
+        told, moved = self._told.rows(index), None
+        told.motion[:, 0] = torch.nan
+        if self._told.moved is not None:
+            moved = self._moved[index]
+            moved[:, 0] = torch.nan
+        return rows, self._own[index], Told(told.motion, told.tags, moved)
 
     def errors(self, length: int) -> tuple[Tensor, Tensor] | None:
         """How the last ``length`` frames of the rows that have as many of their own differ from the truth.

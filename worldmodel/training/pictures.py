@@ -27,7 +27,7 @@ from worldmodel.model import move_ahead
 from worldmodel.tokenizer.depth import FAR_M, look_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
-from worldmodel.training.stages import DepthStage, DynamicsStage, TokenizerStage
+from worldmodel.training.stages import DepthStage, TokenizerStage
 
 
 class Pictures(lightning.Callback):
@@ -115,7 +115,7 @@ class SampleDrives(Pictures):
         assert isinstance(tokenizer, Tokenizer)
         self.tokenizer = tokenizer
 
-    def draw(self, stage: DynamicsStage) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    def draw(self, stage: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Rows: truth and sample of two drives, at 0.1, 0.5, 1, 2, 4 and 8 s after the context; truth beside sample."""
         self.tokenizer.to(stage.device)
         sheets, films = [], []
@@ -125,7 +125,7 @@ class SampleDrives(Pictures):
             if not at:
                 continue
             drawn = continue_drive(
-                stage.network, self.tokenizer, drive, stage.run_config.sampler, context=context, until=at[-1] + 1
+                stage.network, self.tokenizer, drive, stage.sampler, context=context, until=at[-1] + 1
             )
             sheets += [np.hstack([drive.frames[t] for t in at]), np.hstack([drawn[t - context] for t in at])]
             films.append(np.concatenate([drive.frames[context : at[-1] + 1], drawn], axis=2))

@@ -31,6 +31,7 @@ from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training import wording
 from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.live import Live
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
@@ -74,6 +75,8 @@ def run(config: TrainConfig) -> Path:
         "tokenizer_batch": config.tokenizer_stage.batch,
         "dynamics_steps": steps_done(config, DynamicsStage),
         "dynamics_batch": config.dynamics_stage.batch,
+        "distil_steps": steps_done(config, DistilStage),
+        "distil_rows": config.distil.rows,
         "hours_of_driving": round(hours, 2),
         "drives": _recipe(config, train),
         "torch": torch.__version__,
@@ -84,7 +87,7 @@ def run(config: TrainConfig) -> Path:
         dt_s=float(np.median([np.median(np.diff(s.t_s)) for s in stretches])),
         camera_height_m=config.camera_height_m,
         training=Training(data=config.data.source, summary=summary),
-        sampler=config.sampler,
+        sampler=distilled_sampler(config) if config.distil_stage.steps else config.sampler,
     )
     model.save(out)
     print(f"saved {out}/tokenizer.safetensors and {out}/dynamics.safetensors")
@@ -151,21 +154,22 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
     and encoded again; NaN where that is not known.
     """
-    # A GPU's latents are rounded otherwise.
-    of = content_hash(tokenizer)[:16] + ("" if device_of(config) == "cpu" else f"_{device_of(config)}")
+    # Another device and precision round otherwise.
+    of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{config.precision}"
     path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")
         with open(temporary, "wb") as file:
-            np.save(file, latents_of(tokenizer, stretch, device_of(config)).cpu().numpy())
+            np.save(file, latents_of(config, tokenizer, stretch).cpu().numpy())
         temporary.rename(path)
     return dataclasses.replace(stretch, frames=np.load(path))
 
 
 @torch.no_grad()
-def latents_of(tokenizer: Tokenizer, stretch: MemoryEpisode, device: str) -> torch.Tensor:
-    """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the device."""
+def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> torch.Tensor:
+    """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the run's device."""
+    device, bf16 = device_of(config), config.precision == "bf16-mixed"
     dt_s, many = np.append(np.diff(stretch.t_s), np.nan), 32 if device == "cpu" else 512
     displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
     turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
@@ -174,7 +178,7 @@ def latents_of(tokenizer: Tokenizer, stretch: MemoryEpisode, device: str) -> tor
     for start in range(0, stretch.length, many):
         rows = slice(start, start + many)
         frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
             parts.append(tokenizer.encode(to_network(frames)).float())
             moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
     after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
@@ -187,7 +191,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     freeze(tokenizer).to(device_of(config))
     if isinstance(train, Live):
         train.forget_frames()
-        latents = train.store(lambda stretch: latents_of(tokenizer, stretch, device_of(config)))
+        latents = train.store(lambda stretch: latents_of(config, tokenizer, stretch))
         latents.sync(wait=True)
         sample = latents.sample(10)[:, :1].float().cpu().numpy()
         longest = round(config.data.drive_s / np.median(np.diff(train.train[0].t_s)))
@@ -212,12 +216,18 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     def make(k: int) -> Batch:
         return windows[clip_shape(config, k)[0]].batch(k)
 
-    lives = _windows(config, latents, min(config.clips.own_length, longest), 1) if config.clips.own_rows else None
-    stage = DynamicsStage(config, network, tokenizer, lives.batch if lives else None)
+    def lives(length: int) -> Callable[[int], Batch]:
+        return _windows(config, latents, min(length, longest), 1).batch
+
+    stage = DynamicsStage(config, network, tokenizer, lives(config.clips.own_length) if config.clips.own_rows else None)
     if config.compile:
         compile_blocks(network)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
-    fit(config, stage, make, config.dynamics_stage, [pictures])
+    if config.dynamics_stage.steps:
+        fit(config, stage, make, config.dynamics_stage, [pictures])
+    if config.distil_stage.steps:
+        stage = DistilStage(config, network, tokenizer, lives(config.distil.life))
+        fit(config, stage, lambda k: (), config.distil_stage, [pictures])
     return network
 
 

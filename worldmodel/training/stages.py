@@ -106,13 +106,18 @@ class Stage(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, with decay on matrices only, under a trapezium."""
-        decay = [p for p in self.parameters() if p.ndim >= 2]
-        rest = [p for p in self.parameters() if p.ndim < 2]
-        optimizer = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": self.stage.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-            lr=self.stage.learning_rate,
-            betas=(0.9, 0.95),
+        return self.scheduled(
+            torch.optim.AdamW(self.parameter_groups(self), lr=self.stage.learning_rate, betas=(0.9, 0.95))
         )
+
+    def parameter_groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Matrices of a module, which decay, and the rest of its parameters, which do not."""
+        decay = [p for p in module.parameters() if p.ndim >= 2]
+        rest = [p for p in module.parameters() if p.ndim < 2]
+        return [{"params": decay, "weight_decay": self.stage.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+    def scheduled(self, optimizer: torch.optim.Optimizer) -> Any:
+        """An optimizer under the stage's trapezium, as Lightning wants it."""
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezium(self.done(step + 1), self.stage))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -219,16 +224,8 @@ class DynamicsStage(Stage):
         rows = config.clips.own_rows
         self.own = None
         if life and rows:
-            self.own = OwnDrives(self._life(life), rows, true_frames=config.clips.own_true, staggered=True)
-
-    def _life(self, life: Callable[[int], Any]) -> Life:
-        """The k-th drive as ``OwnDrives`` wants it, on this stage's device."""
-
-        def prepared(k: int) -> tuple[Told, Tensor]:
-            batch = Batch(*(x.to(self.device) for x in as_tensors(life(k))))  # pyright: ignore
-            return prepare_clips(batch, self.network)
-
-        return prepared
+            self.own = OwnDrives(prepared_life(self, life), rows, true_frames=config.clips.own_true, staggered=True)
+        self.sampler = config.sampler
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: own drives go on where they were."""
@@ -301,6 +298,16 @@ class DynamicsStage(Stage):
         tokens = self.network.frame_tokens()
         self.log_speed(frames, 3 * frames * tokens * matmul_flops_per_token(self.network.transformer))
         return loss
+
+
+def prepared_life(stage: Stage, life: Callable[[int], Any]) -> Life:
+    """The k-th drive as ``OwnDrives`` wants it, on the stage's device."""
+
+    def prepared(k: int) -> tuple[Told, Tensor]:
+        batch = Batch(*(x.to(stage.device) for x in as_tensors(life(k))))  # pyright: ignore
+        return prepare_clips(batch, stage.network)
+
+    return prepared
 
 
 def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:

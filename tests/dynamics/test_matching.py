@@ -1,0 +1,92 @@
+"""Telling own clips from true ones by what two denoisers make of them."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from tests.tiny import WINDOW, tiny_model
+from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.matching import critic_loss, denoised, matched, noised_together
+from worldmodel.types import VOCABULARY
+
+MODEL = tiny_model()
+
+
+def clips(batch: int = 3, length: int = WINDOW) -> tuple[torch.Tensor, Told]:
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, length, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels)
+    motion = torch.rand(batch, length, 4, generator=generator)
+    own, moved = (torch.randn(shape, generator=generator) for _ in range(2))
+    moved[:, 0] = torch.nan
+    return own, Told(motion, torch.zeros(batch, length, len(VOCABULARY), dtype=torch.int64), moved)
+
+
+class Says(torch.nn.Module):
+    """A denoiser that always takes the clip to be the same."""
+
+    def __init__(self, clean: torch.Tensor) -> None:
+        super().__init__()
+        self.clean = clean
+
+    def forward(self, x: torch.Tensor, *_: object) -> torch.Tensor:
+        return self.clean.expand_as(x)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_clip_and_what_is_moved_share_one_level() -> None:
+    own, told = clips(batch=64)
+    x, tau, noised = noised_together(own, told, generator())
+    assert (tau == tau[:, :1]).all()
+    assert len(set(tau[:, 0].tolist())) > 16
+    assert noised.moved is not None
+    assert noised.moved_tau is not None
+    assert told.moved is not None
+    assert torch.equal(noised.moved.isnan(), told.moved.isnan())
+    assert torch.equal(noised.moved_tau, tau.clamp(min=1 / 64))
+    # What is left after the signal is noise of the deviation that the level says.
+    rest = (x - tau[:, :, None, None, None] * own).flatten(1).std(dim=1)
+    assert torch.allclose(rest, 1 - tau[:, 0], rtol=0.3)
+
+
+def test_own_clips_are_pulled_from_what_the_critic_says_to_what_the_teacher_says() -> None:
+    own, told = clips()
+    likely, usual = own + 0.5, own - 0.25
+    goal = matched(Says(likely), Says(usual), own, told, generator())  # pyright: ignore[reportArgumentType]
+    assert torch.allclose(goal - own, (likely - usual) / 0.5, atol=1e-5)
+    same = matched(MODEL.dynamics, copy.deepcopy(MODEL.dynamics), own, told, generator())
+    assert torch.equal(same, own), "nothing to learn where teacher and critic agree"
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_guidance_goes_further_than_what_is_untold(guidance: float) -> None:
+    own, told = clips()
+    x, tau, told = noised_together(own, told, generator())
+    said, untold = (denoised(MODEL.dynamics, x, tau, t) for t in (told, told.without_motion()))
+    out = denoised(MODEL.dynamics, x, tau, told, guidance)
+    assert torch.allclose(out, said + (guidance - 1) * (said - untold), atol=1e-5)
+    assert not torch.allclose(said, untold, atol=1e-3)
+
+
+def test_a_critic_that_learns_own_clips_is_less_wrong_of_them_than_the_teacher() -> None:
+    own, told = clips()
+    critic = copy.deepcopy(MODEL.dynamics).train().requires_grad_(True)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)
+    for k in range(60):
+        optimizer.zero_grad()
+        critic_loss(critic, own, told, generator(k)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        ours, theirs = (sum(float(critic_loss(n, own, told, generator(1000 + k))) for k in range(8))
+                        for n in (critic, MODEL.dynamics))  # fmt: skip
+    assert ours < 0.8 * theirs
+
+
+def test_unknown_motion_is_nothing_new() -> None:
+    own, told = clips()
+    goal = matched(MODEL.dynamics, Says(own), own, dataclasses.replace(told.without_motion()), generator(), guidance=2)  # pyright: ignore
+    assert goal.isfinite().all()

@@ -1,0 +1,58 @@
+"""Learning from own drives with a teacher in place of a truth."""
+
+import torch
+
+from tests.tiny import tiny_model
+from tests.training.test_own_drives import CONFIG, LENGTH, TRUE_FRAMES, life
+from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
+from worldmodel.training.distilling import Taught
+from worldmodel.training.own_drives import OwnDrives
+
+SAMPLER = SamplerConfig(2)
+
+
+def test_what_is_taught_drives_as_it_would_otherwise_and_one_step_has_gradients() -> None:
+    model = tiny_model()
+    recents = []
+    for taught in (None, Taught(0), Taught(1)):
+        own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
+        rng = torch.Generator().manual_seed(0)
+        for frames, draw in ((LENGTH - 3, draw_frame), (2, taught or draw_frame)):
+            own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=frames, sampler=SAMPLER, draw=draw)
+        recent = own.recent(4, drawn=2)
+        assert recent is not None
+        recents.append(recent[1])
+        if taught is None:
+            continue
+        made = torch.stack(taught.made, dim=1)
+        assert made.shape == recent[1][:, -2:].shape
+        model.dynamics.zero_grad()
+        made.square().mean().backward()
+        grads = [p.grad for p in model.dynamics.transformer.parameters()]
+        assert all(g is not None and g.isfinite().all() for g in grads)
+        assert any(g is not None and g.abs().sum() > 0 for g in grads)
+        # The last step's clean frame is the frame.
+        assert torch.allclose(made, recent[1][:, -2:], atol=1e-5) == (taught.at == 1)
+    assert torch.equal(recents[0], recents[1])
+    assert torch.equal(recents[0], recents[2])
+
+
+def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
+    model = tiny_model()
+    own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES, staggered=True)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(2 * LENGTH):
+        own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=1, sampler=SAMPLER)
+        recent = own.recent(4, drawn=2)
+        ages = own.state()["ages"]
+        old = [row for row, age in enumerate(ages) if age >= TRUE_FRAMES + 2]
+        assert (recent[0] if recent else []) == old
+        if recent is not None:
+            _, latents, told = recent
+            assert told.moved is not None
+            assert told.moved[:, 0].isnan().all()
+            assert told.moved[:, 1:].isfinite().all()
+            assert told.motion[:, 0].isnan().all()
+            assert told.motion[:, 1:].isfinite().all()
+            for latent, row in zip(latents, old):
+                assert torch.equal(latent, own.state()["own"][0][row, ages[row] - 4 : ages[row]])

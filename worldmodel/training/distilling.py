@@ -1,0 +1,144 @@
+"""The stage in which a model learns from its own long drives what true ones would have looked like.
+
+Own drives go on from step to step as in ``own_drives``, without guidance, in as few steps as the model will be given.
+Of each frame one step, drawn at random, is learned from; where it should have led is said by a teacher, the model as it
+was, with guidance, and a critic that follows what the model makes now (``dynamics.matching``). What comes out needs no
+guidance, and clips of any age of a drive have been made likely, not those near the truth alone.
+Legend: R rows, K frames of a step, T frames of a clip.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.dynamics.dynamics import Dynamics, Told
+from worldmodel.dynamics.matching import critic_loss, matched
+from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame
+from worldmodel.nn.ring import Ring
+from worldmodel.tokenizer.tokenizer import Tokenizer
+from worldmodel.training.config import TrainConfig
+from worldmodel.training.own_drives import Draw, OwnDrives
+from worldmodel.training.stages import Stage, prepared_life
+
+
+def distilled_sampler(config: TrainConfig) -> SamplerConfig:
+    """How frames of the finished model are drawn: as it was taught to."""
+    return dataclasses.replace(config.sampler, steps=config.distil.steps, guidance=1.0, prompt_guidance=1.0)
+
+
+class DistilStage(Stage):
+    """Own drives → how far they are from likely ones, and how well the critic knows them.
+
+    Args:
+        config: of the run.
+        network: the dynamics, which stays as its own teacher what it is now.
+        tokenizer: of its latents.
+        life: the k-th true drive for own ones to follow.
+    """
+
+    name = "distil"
+    network: Dynamics
+
+    def __init__(
+        self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer, life: Callable[[int], Any]
+    ) -> None:
+        super().__init__(config, config.distil_stage)
+        self.network, self.critic = network, copy.deepcopy(network)
+        # In lists: they are not trained, nor a part of this stage's checkpoints.
+        self._teacher, self._tokenizer = [copy.deepcopy(network).eval().requires_grad_(False)], [tokenizer]
+        self.sampler = distilled_sampler(config)
+        d = config.distil
+        self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, staggered=True)
+
+    def on_fit_start(self) -> None:
+        """Lightning's hook: the teacher goes where the others are."""
+        self._teacher[0].to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: own drives go on where they were."""
+        checkpoint["own_drives"] = self.own.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook."""
+        self._own_state = checkpoint["own_drives"]
+
+    _own_state: dict[str, Any] | None = None
+
+    def configure_optimizers(self) -> Any:
+        """As of every stage, and for the critic at its own rate. Without momentum: what is aimed at moves."""
+        groups = [
+            group | {"lr": self.stage.learning_rate * rate}
+            for module, rate in ((self.network, 1.0), (self.critic, self.run_config.distil.critic_rate))
+            for group in self.parameter_groups(module)
+        ]
+        return self.scheduled(torch.optim.AdamW(groups, lr=self.stage.learning_rate, betas=(0.0, 0.99)))
+
+    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, **_: Any) -> None:
+        """Lightning's hook: each network by itself."""
+        for module in (self.network, self.critic):
+            nn.utils.clip_grad_norm_(module.parameters(), gradient_clip_val)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """Own drives go on, and are learned from. ``batch`` is nothing."""
+        if self._own_state is not None:
+            self.own.restore(self._own_state, self.network)
+            self._own_state = None
+        d, generator = self.run_config.distil, self.generator()
+        if self.global_step == 0:  # until the first rows have clips to show
+            self._advance(d.true_frames + d.clip, generator, draw_frame)
+        taught = Taught(int(torch.randint(d.steps, (), generator=generator)))
+        self._advance(d.frames, generator, taught)
+        recent = self.own.recent(d.clip, drawn=d.frames)
+        if recent is None:  # every row has just begun anew
+            return sum((p.sum() * 0 for p in self.parameters()), torch.zeros((), device=self.device))
+        rows, own, told = recent
+        made = torch.stack(taught.made, dim=1)[rows]
+        own[:, -d.frames :] = made.detach()
+        goal = matched(self._teacher[0], self.critic, own, told, generator, guidance=d.guidance)[:, -d.frames :]
+        loss = 0.5 * (made - goal).square().mean()
+        critic = sum(critic_loss(self.critic, own, told, generator) for _ in range(d.critic_passes)) / d.critic_passes
+        self.log("pull", (goal - made.detach()).abs().mean(), prog_bar=True)
+        self.log("critic", critic, prog_bar=True)
+        self.log_speed(made.shape[0] * made.shape[1], 0.0)
+        return loss + critic
+
+    def _advance(self, frames: int, generator: torch.Generator, draw: Draw) -> None:
+        sampler = self.sampler
+        # As noisy as the sampler has them, or less.
+        levels = dataclasses.replace(
+            self.run_config.objective, past_tau_min=sampler.past_tau, moved_tau_min=sampler.moved_tau
+        )
+        self.own.advance(self.network, self._tokenizer[0], levels, generator, frames=frames, sampler=sampler, draw=draw)
+
+
+class Taught:
+    """Draws frames as ``draw_frame`` does, without guidance, and keeps what one step of each took it to be.
+
+    Args:
+        at: which step, from 0; it alone has gradients.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        #: ``(R, V, N, C)`` of each frame so far.
+        self.made: list[Tensor] = []
+
+    def __call__(self, network: Dynamics, x: Tensor, told: Told, ring: Ring, sampler: SamplerConfig) -> Tensor:
+        """A clean frame out of noise, as every ``Draw``."""
+        d_B = x.new_full((len(x),), 1 / FINEST)
+        for k in range(sampler.steps):
+            tau_B = torch.full_like(d_B, k / sampler.steps)
+            if k == self.at:
+                with torch.enable_grad():  # in a ring of its own, as what gradients need must not be written over
+                    self.made.append(network.step(x, tau_B, d_B, told, ring.clone()).float())
+                clean = self.made[-1].detach()
+            else:
+                clean = network.step(x, tau_B, d_B, told, ring)
+            x = x + (clean - x) / (sampler.steps - k)
+        return x
