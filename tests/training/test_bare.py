@@ -55,6 +55,8 @@ def test_a_bare_node_trains_on_the_reference_world(tmp_path: Path) -> None:
     [
         (["nothing.yaml"], "no such experiment file"),
         (["smoke", "dynamics_stage.step=3"], "did you mean 'steps'"),
+        (["smoke", "dynamics_stage.learning_rate=fast"], "learning_rate: expected a number, got 'fast'"),
+        (["smoke", "dynamics_stage.learning_rate=1e-4", "nothing=1"], "no setting 'nothing'"),
         (["smoke", "steps"], "expected key=value"),
     ],
 )

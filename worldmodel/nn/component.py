@@ -81,7 +81,7 @@ def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """A (nested) config dataclass from the plain dict ``dataclasses.asdict`` made of it; lists become tuples.
 
     Raises:
-        ValueError: a setting the dataclass does not have, with the nearest one it has.
+        ValueError: a setting the dataclass does not have, with the nearest one it has; words where a number belongs.
     """
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
@@ -93,5 +93,10 @@ def config_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
     for name, value in values.items():
         if dataclasses.is_dataclass(hints[name]):
             value = config_from(typing.cast("type[Any]", hints[name]), value)
+        elif hints[name] is float and isinstance(value, str):  # YAML takes 1e-4, without a point, for words
+            try:
+                value = float(value)
+            except ValueError:
+                raise ValueError(f"{cls.__name__}.{name}: expected a number, got {value!r}") from None
         arguments[name] = tuple(value) if isinstance(value, list) else value
     return cls(**arguments)
