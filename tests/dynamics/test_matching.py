@@ -62,14 +62,18 @@ def test_own_clips_are_pulled_from_what_the_critic_says_to_what_the_teacher_says
     assert torch.equal(same, own), "nothing to learn where teacher and critic agree"
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_guidance_goes_further_than_what_is_untold(guidance: float) -> None:
+@pytest.mark.parametrize(("motion", "tags"), [(1.0, 1.0), (2.0, 1.0), (1.5, 3.0)])
+def test_guidance_goes_further_than_what_is_untold(motion: float, tags: float) -> None:
     own, told = clips()
     x, tau, told = noised_together(own, told, generator())
-    said, untold = (denoised(MODEL.dynamics, x, tau, t) for t in (told, told.without_motion()))
-    out = denoised(MODEL.dynamics, x, tau, told, guidance)
-    assert torch.allclose(out, said + (guidance - 1) * (said - untold), atol=1e-5)
-    assert not torch.allclose(said, untold, atol=1e-3)
+    told = dataclasses.replace(told, tags=torch.ones_like(told.tags))  # pyright: ignore[reportArgumentType]
+    said, still, untagged = (
+        denoised(MODEL.dynamics, x, tau, t) for t in (told, told.without_motion(), told.without_tags())
+    )
+    out = denoised(MODEL.dynamics, x, tau, told, guidance=motion, tag_guidance=tags)
+    assert torch.allclose(out, said + (motion - 1) * (said - still) + (tags - 1) * (said - untagged), atol=1e-4)
+    assert not torch.allclose(said, still, atol=1e-3)
+    assert not torch.allclose(said, untagged, atol=1e-4)
 
 
 def test_a_critic_that_learns_own_clips_is_less_wrong_of_them_than_the_teacher() -> None:

@@ -34,19 +34,21 @@ def noised_together(
     return blend(clean_BTVNC, noise_like(clean_BTVNC, generator), tau_BT), tau_BT, told
 
 
-def denoised(network: Dynamics, x_BTVNC: Tensor, tau_BT: Tensor, told: Told, guidance: float = 1.0) -> Tensor:
-    """What a network takes noisy clips to be; ``guidance`` on motion as in ``sampler``."""
-    d_BT = torch.full_like(tau_BT, 1 / FINEST)
-    if guidance == 1:
-        return network(x_BTVNC, tau_BT, d_BT, told).float()
-    both = network(
-        torch.cat([x_BTVNC] * 2),
-        torch.cat([tau_BT] * 2),
-        torch.cat([d_BT] * 2),
-        join([told, told.without_motion()]),
+def denoised(
+    network: Dynamics, x_BTVNC: Tensor, tau_BT: Tensor, told: Told, *, guidance: float = 1.0, tag_guidance: float = 1.0
+) -> Tensor:
+    """What a network takes noisy clips to be; both guidances, on motion and on tags, as in ``sampler``."""
+    untold = [(told.without_motion(), guidance - 1), (told.without_tags(), tag_guidance - 1)]
+    untold = [(less, further) for less, further in untold if further]
+    copies, d_BT = 1 + len(untold), torch.full_like(tau_BT, 1 / FINEST)
+    every = network(
+        x_BTVNC.repeat(copies, 1, 1, 1, 1),
+        tau_BT.repeat(copies, 1),
+        d_BT.repeat(copies, 1),
+        join([told, *(less for less, _ in untold)]),
     )
-    said, untold = both.float().chunk(2)
-    return said + (guidance - 1) * (said - untold)
+    said, *free = every.float().chunk(copies)
+    return said + sum(further * (said - less) for less, (_, further) in zip(free, untold))
 
 
 @torch.no_grad()
@@ -58,6 +60,7 @@ def matched(
     generator: torch.Generator,
     *,
     guidance: float = 1.0,
+    tag_guidance: float = 1.0,
 ) -> Float[Tensor, "b t v n c"]:
     """Where own clips should go: from themselves, as far as teacher and critic differ.
 
@@ -65,7 +68,7 @@ def matched(
     clips count alike at any level.
     """
     x_BTVNC, tau_BT, told = noised_together(own_BTVNC, told, generator)
-    likely = denoised(teacher, x_BTVNC, tau_BT, told, guidance)
+    likely = denoised(teacher, x_BTVNC, tau_BT, told, guidance=guidance, tag_guidance=tag_guidance)
     own = denoised(critic, x_BTVNC, tau_BT, told)
     apart = (likely - own_BTVNC).abs().flatten(1).mean(dim=1).clamp(min=1e-2)
     return own_BTVNC + (likely - own) / apart[:, None, None, None, None]

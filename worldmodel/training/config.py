@@ -121,16 +121,18 @@ class DistilConfig:
     """How a model learns from its own long drives, with a teacher in place of a truth (``distilling``).
 
     Attributes:
+        teacher: a model with the same tokenizer, whose dynamics teaches; empty for the run's own as the stage begins.
         rows: own drives that go on beside each other.
         true_frames, life: frames a drive begins with, and after which it follows another true one.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
-        guidance: of the teacher, on motion.
+        guidance, tag_guidance: of the teacher, on motion and on tags.
         critic_rate: learning rate of the critic over the model's.
         critic_passes: times that the critic looks at the clips of a step, each at other levels.
     """
 
+    teacher: str = ""
     rows: int = 12
     true_frames: int = 8
     life: int = 180
@@ -138,6 +140,7 @@ class DistilConfig:
     clip: int = 8
     steps: int = 4
     guidance: float = 2.0
+    tag_guidance: float = 2.0
     critic_rate: float = 2.0
     critic_passes: int = 1
 

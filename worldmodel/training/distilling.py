@@ -1,8 +1,8 @@
 """The stage in which a model learns from its own long drives what true ones would have looked like.
 
-Own drives go on from step to step as in ``own_drives``, without guidance, in as few steps as the model will be given.
-Of each frame one step, drawn at random, is learned from; where it should have led is said by a teacher, the model as it
-was, with guidance, and a critic that follows what the model makes now (``dynamics.matching``). What comes out needs no
+Own drives go on from step to step as in ``own_drives``, without guidance, in as few steps as the model will have. Of
+each frame one step, drawn at random, is learned from. Where it should have led is said by a guided teacher, often the
+model as it was, and a critic that follows what the model makes now (``dynamics.matching``). What comes out needs no
 guidance, and clips of any age of a drive have been made likely, not those near the truth alone.
 Legend: R rows, K frames of a step, T frames of a clip.
 """
@@ -24,7 +24,7 @@ from worldmodel.nn.ring import Ring
 from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.own_drives import Draw, OwnDrives
-from worldmodel.training.stages import Stage, prepared_life
+from worldmodel.training.stages import Stage, freeze, prepared_life
 
 
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
@@ -37,7 +37,8 @@ class DistilStage(Stage):
 
     Args:
         config: of the run.
-        network: the dynamics, which stays as its own teacher what it is now.
+        network: the dynamics.
+        teacher: dynamics on latents of the same tokenizer; ``None`` for the network as it is now.
         tokenizer: of its latents.
         life: the k-th true drive for own ones to follow.
     """
@@ -46,12 +47,18 @@ class DistilStage(Stage):
     network: Dynamics
 
     def __init__(
-        self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer, life: Callable[[int], Any]
+        self,
+        config: TrainConfig,
+        network: Dynamics,
+        tokenizer: Tokenizer,
+        life: Callable[[int], Any],
+        teacher: Dynamics | None = None,
     ) -> None:
         super().__init__(config, config.distil_stage)
         self.network, self.critic = network, copy.deepcopy(network)
         # In lists: they are not trained, nor a part of this stage's checkpoints.
-        self._teacher, self._tokenizer = [copy.deepcopy(network).eval().requires_grad_(False)], [tokenizer]
+        self._teacher, self._tokenizer = [teacher or copy.deepcopy(network)], [tokenizer]
+        freeze(self._teacher[0])
         self.sampler = distilled_sampler(config)
         d = config.distil
         self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, staggered=True)
@@ -100,7 +107,15 @@ class DistilStage(Stage):
         rows, own, told = recent
         made = torch.stack(taught.made, dim=1)[rows]
         own[:, -d.frames :] = made.detach()
-        goal = matched(self._teacher[0], self.critic, own, told, generator, guidance=d.guidance)[:, -d.frames :]
+        goal = matched(
+            self._teacher[0],
+            self.critic,
+            own,
+            told,
+            generator,
+            guidance=d.guidance,
+            tag_guidance=d.tag_guidance,
+        )[:, -d.frames :]
         loss = 0.5 * (made - goal).square().mean()
         critic = sum(critic_loss(self.critic, own, told, generator) for _ in range(d.critic_passes)) / d.critic_passes
         self.log("pull", (goal - made.detach()).abs().mean(), prog_bar=True)

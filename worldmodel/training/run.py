@@ -226,9 +226,19 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.dynamics_stage.steps:
         fit(config, stage, make, config.dynamics_stage, [pictures])
     if config.distil_stage.steps:
-        stage = DistilStage(config, network, tokenizer, lives(config.distil.life))
+        stage = DistilStage(config, network, tokenizer, lives(config.distil.life), _teacher(config, tokenizer))
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
     return network
+
+
+def _teacher(config: TrainConfig, tokenizer: Tokenizer) -> Dynamics | None:
+    """The dynamics that teaches the last stage, where the configuration names one."""
+    if not config.distil.teacher:
+        return None
+    model = WorldModel.from_pretrained(config.distil.teacher)
+    if content_hash(model.tokenizer) != content_hash(tokenizer):
+        raise ValueError(f"distil.teacher={config.distil.teacher}: its tokenizer is not the one of this run")
+    return model.dynamics
 
 
 def _cached_latents(
