@@ -128,8 +128,10 @@ class DistilConfig:
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
         guidance, tag_guidance: of the teacher, on motion and on tags.
-        critic_rate: learning rate of the critic over the model's.
+        critic_rate: learning rate of the critic over the model's. Where the critic is slow, all drives swing together,
+            between bright and dark for instance.
         critic_passes: times that the critic looks at the clips of a step, each at other levels.
+        average: decay of the average over steps that the finished model is.
     """
 
     teacher: str = ""
@@ -141,8 +143,9 @@ class DistilConfig:
     steps: int = 4
     guidance: float = 2.0
     tag_guidance: float = 2.0
-    critic_rate: float = 2.0
-    critic_passes: int = 1
+    critic_rate: float = 6.0
+    critic_passes: int = 2
+    average: float = 0.99
 
 
 @dataclasses.dataclass(frozen=True)

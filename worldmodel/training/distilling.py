@@ -56,6 +56,8 @@ class DistilStage(Stage):
     ) -> None:
         super().__init__(config, config.distil_stage)
         self.network, self.critic = network, copy.deepcopy(network)
+        #: What comes out: the network swings about what it is pulled to.
+        self.average = freeze(copy.deepcopy(network))
         # In lists: they are not trained, nor a part of this stage's checkpoints.
         self._teacher, self._tokenizer = [teacher or copy.deepcopy(network)], [tokenizer]
         freeze(self._teacher[0])
@@ -97,6 +99,9 @@ class DistilStage(Stage):
             self.own.restore(self._own_state, self.network)
             self._own_state = None
         d, generator = self.run_config.distil, self.generator()
+        decay = min(d.average, self.global_step / (self.global_step + 10))
+        for mean, now in zip(self.average.parameters(), self.network.parameters()):
+            mean.lerp_(now.detach(), 1 - decay)
         if self.global_step == 0:  # until the first rows have clips to show
             self._advance(d.true_frames + d.clip, generator, draw_frame)
         taught = Taught(int(torch.randint(d.steps, (), generator=generator)))

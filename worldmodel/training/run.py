@@ -228,6 +228,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.distil_stage.steps:
         stage = DistilStage(config, network, tokenizer, lives(config.distil.life), _teacher(config, tokenizer))
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
+        network.load_state_dict(stage.average.state_dict())
     return network
 
 
