@@ -5,11 +5,12 @@
         --drives 16 --out outputs/next_token
 
 trains a discrete tokenizer of the compared model's shape on as many frames as its own has seen, and per learning rate a
-GPT of as many parameters as its dynamics on the same windows in the same order, as many of them as it records; takes
-the rate with the least held-out cross-entropy, and continues the drives of ``benchmarks/sampler_settings.py`` (first
-1.6 s shown, then motion alone) with it and with the compared model, in one table. What own drives or a teacher taught
-the compared model is not counted among what it has seen. Interrupted, the same command goes on; ``--steps``,
-``--tokenizer-steps``, ``--seconds`` and ``--tokenizer-seconds`` train less, and the report then says how much less.
+GPT of as many parameters as its dynamics on as many windows as that records, in the order in which a run that is not
+live draws them; takes the rate with the least held-out cross-entropy, and continues the drives of
+``benchmarks/sampler_settings.py`` (first 1.6 s shown, then motion alone) with it and with the compared model, in one
+table. What own drives or a teacher taught the compared model is not counted among what it has seen. Interrupted, the
+same command goes on; ``--steps``, ``--tokenizer-steps``, ``--seconds`` and ``--tokenizer-seconds`` train less, and the
+report then says how much less.
 
 ``out`` gets ``fsq.safetensors``, a folder per learning rate (``gpt.safetensors``, ``held_out.json``), ``report.json``
 and a sheet of frames per way of drawing: of each drive the truth, the compared model, the baseline. Choose how to draw
@@ -153,9 +154,9 @@ def compare_tokenizers(
     print(
         f"tokenizer, continuous: {c.tokens} tokens, {continuous['bits_as_stored']:.0f} bits a frame as fp16"
         + (f", about {above:.0f} above the noise it was trained with" if above else "")
-        + f"; {continuous['psnr_db']:.2f} dB; {continuous['frames_seen']:,} frames seen\n"
+        + f"; {continuous['psnr_db']:.2f} dB; {continuous['frames_seen'] or 'not recorded'} frames seen\n"
         f"tokenizer, discrete:   {tokens} tokens, {codes['bits']:.0f} bits a frame; {codes['psnr_db']:.2f} dB; "
-        f"{codes['frames_seen']:,} frames seen",
+        f"{codes['frames_seen']} frames seen",
         flush=True,
     )
     return {"continuous": continuous, "discrete": codes}
@@ -169,12 +170,12 @@ def compare_networks(
     seen = samples_seen(model, "dynamics") * config.clips.short * tokens
     ours, theirs = parameters_of(network), parameters_of(model.dynamics)
     print(f"parameters: compared {theirs:,}; next token {ours:,} ({ours / theirs - 1:+.1%}), {network.config}")
-    print(f"code or latent tokens seen: compared {seen:,}; next token {best['steps'] * clip * tokens:,}")
+    print(f"tokens seen: compared {seen or 'not recorded'}; next token {best['steps'] * clip * tokens}")
     for about in trained:
         nats = about["held_out_nats"]
         print(
             f"learning rate {about['learning_rate']:g}: held-out cross-entropy {nats:.4f} nats a code, "
-            f"{nats / math.log(2) * tokens:.1f} bits a frame, at step {about['step']:,} of {about['steps']:,}"
+            f"{nats / math.log(2) * tokens:.1f} bits a frame, at step {about['step']} of {about['steps']}"
             + (" (taken)" if about is best else ""),
             flush=True,
         )

@@ -104,8 +104,7 @@ class Block(nn.Module):
         """Tokens that see those the mask names (``None``: all before them), and what the cache holds."""
         qkv = self.qkv(self.attention_norm(x_BSD)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        cos, sin = (x.to(q.dtype) for x in angles)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = (rotate(x, *angles).to(v.dtype) for x in (q, k))  # in fp32: positions go into the thousands
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_SL, is_causal=mask_SL is None)

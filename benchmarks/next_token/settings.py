@@ -34,9 +34,8 @@ def run_of(asked: argparse.Namespace, model: WorldModel, levels: Levels) -> Trai
     if "drives" in summary:
         recipe = {f.name: getattr(data, f.name) for f in dataclasses.fields(DataConfig)} | dict(summary["drives"])
         data = config_from(DataConfig, recipe)
-    tokenizer_steps = _steps(base.tokenizer_stage, summary, "tokenizer")
-    steps = _steps(base.dynamics_stage, summary, "dynamics")
-    every = max(1, (asked.steps or steps) // 50)
+    tokenizer_steps = asked.tokenizer_steps or _steps(base.tokenizer_stage, summary, "tokenizer")
+    steps = asked.steps or _steps(base.dynamics_stage, summary, "dynamics")
     return dataclasses.replace(
         base,
         data=data,
@@ -45,19 +44,20 @@ def run_of(asked: argparse.Namespace, model: WorldModel, levels: Levels) -> Trai
         tokenizer=discrete_config(model.tokenizer.config, levels),
         tokenizer_stage=dataclasses.replace(
             base.tokenizer_stage,
-            steps=asked.tokenizer_steps or tokenizer_steps,
+            steps=tokenizer_steps,
+            checkpoint_every=min(base.tokenizer_stage.checkpoint_every, max(1, tokenizer_steps // 20)),
             seconds=asked.tokenizer_seconds,
             picture_every=0,
         ),
         dynamics=model.dynamics.config,
         dynamics_stage=dataclasses.replace(
             base.dynamics_stage,
-            steps=asked.steps or steps,
+            steps=steps,
             seconds=asked.seconds,
             weight_decay=0.1,
             clip_norm=1.0,
             warmup_share=0.03,
-            checkpoint_every=min(base.dynamics_stage.checkpoint_every, every),
+            checkpoint_every=min(base.dynamics_stage.checkpoint_every, max(1, steps // 20)),
             picture_every=0,
         ),
     ).validate()

@@ -138,6 +138,14 @@ def _on(batch: Batch, device: torch.device) -> Any:
     return Batch(*(x.to(device) for x in as_tensors(batch)))  # pyright: ignore
 
 
+def windows_of(config: TrainConfig, sets: Sets, length: int, batch: int) -> ClipWindows:
+    """Windows mixed as ``training.run`` mixes them: by the configured weights, without sets that are too short."""
+    usable = {name: some for name, some in sets.items() if any(s.length >= length for s in some)} or sets
+    weights = dict(zip(config.data.paths, config.data.weights)) if config.data.weights else None
+    weights = {name: weights[name] for name in usable} if weights else None
+    return ClipWindows(usable, length=length, batch_size=batch, seed=config.seed, weights=weights)
+
+
 def train_tokenizer(config: TrainConfig, levels: Levels, train: Sets, out: Path) -> FsqTokenizer:
     """The discrete tokenizer, trained as the continuous one was; a finished one in ``out`` is taken as it is."""
     path = out / "fsq.safetensors"
@@ -145,7 +153,7 @@ def train_tokenizer(config: TrainConfig, levels: Levels, train: Sets, out: Path)
         torch.manual_seed(config.seed)
         network = FsqTokenizer(config.tokenizer, levels)
         config = dataclasses.replace(config, out=str(out))
-        windows = ClipWindows(train, length=1, batch_size=config.tokenizer_stage.batch, seed=config.seed)
+        windows = windows_of(config, train, 1, config.tokenizer_stage.batch)
         fit(config, TokenizerStage(config, network), windows.batch, config.tokenizer_stage, [])
         save_component(network, path, {"config": dataclasses.asdict(config.tokenizer), "levels": levels})
     # Read back, so that codes are those of the weights as they are kept.
@@ -204,8 +212,7 @@ def train_gpt(
     network = Gpt(shape)
     windows: dict[int, ClipWindows] = {}
     for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
-        usable = {name: some for name, some in train.items() if any(s.length >= length for s in some)} or train
-        windows[length] = ClipWindows(usable, length=length, batch_size=batch, seed=config.seed)
+        windows[length] = windows_of(config, train, length, batch)
     about = {"config": dataclasses.asdict(shape), "learning_rate": config.dynamics_stage.learning_rate}
     measure = HeldOut(out, held_out_windows(held_out, config.clips.short, config.dynamics_stage.batch), about)
     out.mkdir(parents=True, exist_ok=True)
