@@ -12,6 +12,7 @@ from benchmarks.next_token.drawing import DrawConfig, continue_drives, draw
 from benchmarks.next_token.driving import drive
 from benchmarks.next_token.fsq import FsqTokenizer, code_bits, discrete_config, parse_levels, vocabulary
 from benchmarks.next_token.gpt import Cache, Gpt, GptConfig, matched, parameters_of
+from benchmarks.next_token.stage import NextTokenStage
 from tests.tiny import TOKENIZER, WINDOW, tiny_model
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.geometry.camera import canonical_camera
@@ -21,6 +22,10 @@ from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 LEVELS = parse_levels("4,3/5")
 SHAPE = GptConfig(width=32, depth=2, heads=2, feed_forward=64, window=3, tokens=4, vocabulary=vocabulary(LEVELS))
+
+
+class KilledError(Exception):
+    """Stands for a SIGKILL: nothing is cleaned up."""
 
 
 def clip(seed: int, length: int = 26) -> Clip:
@@ -235,6 +240,28 @@ def test_two_steps_of_everything_and_a_second_call_takes_what_is_there(asked, tm
     assert json.loads((out / "report.json").read_text()) == report
     with pytest.raises(ValueError, match="other settings"):
         command.main([*asked, "--dropout", "0.3"])
+
+
+def test_killed_and_called_again_it_ends_where_it_would_have(asked, tmp_path, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    words = [*asked[:-1], "unused", "--learning-rates", "1e-2", "--steps", "8", "--tokenizer-steps", "1"]
+    command.main([*words, "--out", str(whole)])
+    step = NextTokenStage.training_step
+
+    def dying(self, batch, k):
+        if self.global_step == 5:
+            raise KilledError
+        return step(self, batch, k)
+
+    monkeypatch.setattr(NextTokenStage, "training_step", dying)
+    with pytest.raises(KilledError):
+        command.main([*words, "--out", str(killed)])
+    monkeypatch.setattr(NextTokenStage, "training_step", step)
+    command.main([*words, "--out", str(killed)])
+    curves = [json.loads((out / "lr_0.01" / "held_out.json").read_text()) for out in (whole, killed)]
+    assert len(curves[0]) > 4
+    assert curves[0] == curves[1]
+    assert json.loads((killed / "report.json").read_text()) == json.loads((whole / "report.json").read_text())
 
 
 def test_drives_go_on_from_the_last_frame_that_is_shown():

@@ -62,6 +62,7 @@ class NextTokenStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One batch of windows whose frames are codes."""
+        torch.manual_seed(self.generator().initial_seed())  # dropout's too, so that resuming gives the same bits
         loss = mean_nats(self.network, batch, self.run_config.tokenizer)
         self.log("loss", loss, prog_bar=True)
         frames = batch.frames.shape[0] * batch.frames.shape[1]
