@@ -166,7 +166,7 @@ def _columns_of(path: Path) -> list[str]:
 
     try:
         return pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # names may be no text
         raise ValueError(f"{path}: not a readable parquet file: {error}") from error
 
 
