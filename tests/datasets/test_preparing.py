@@ -1,5 +1,6 @@
 """Preparing: from any source to episodes; parallel, resumable after a kill at any moment, and honest in its report."""
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -178,6 +179,17 @@ def test_sizes_are_two_even_numbers(text):
     assert parse_size("128x256") == (128, 256)
     with pytest.raises(ValueError, match="--size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("option", "least"), [("--limit", 1), ("--min-frames", 2), ("--workers", 0)])
+def test_counts_on_the_command_line_are_counts(option, least, capsys):
+    parser = argparse.ArgumentParser()
+    preparing.add_arguments(parser, "out")
+    assert getattr(parser.parse_args([option, str(least)]), option[2:].replace("-", "_")) == least
+    for text in (str(least - 1), "-1", "many", "1.5"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([option, text])
+        assert f"expected a whole number from {least}" in capsys.readouterr().err.replace("\n", " ") or text == "-1"
 
 
 TORMENTED = dict(rows=90, bad=(40,), pauses=(70,), names=tuple("abcdef"))

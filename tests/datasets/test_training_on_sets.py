@@ -65,6 +65,15 @@ def test_several_sets_are_mixed_by_weight_and_each_is_split_as_its_publisher_did
     assert [s.episode_id for s in again[str(paths[0])]] == [s.episode_id for s in train[str(paths[0])]]
 
 
+@pytest.mark.parametrize(
+    ("paths", "weights", "told"),
+    [(("a", "b"), (1.0,), "1 weights for 2 data.paths"), (("a", "a"), (), "a set is named twice")],
+)
+def test_weights_belong_to_sets(paths, weights, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        config_of(tmp_path, *paths, weights=weights).validate()
+
+
 def test_what_is_labelled_anew_is_not_taken_from_the_cache(tmp_path):
     root = tmp_path / "a"
     write_drives(root, "", "")
