@@ -85,6 +85,15 @@ def test_names_of_columns_that_are_no_text_are_told_by_file(tmp_path):
         opened("lerobot_v3", tmp_path)
 
 
+@pytest.mark.parametrize("spec", ["0999999999d", "0300d", "x!r", "03d}{"])
+def test_a_path_that_would_grow_without_end_is_refused(spec, tmp_path):
+    more.lerobot_v3(tmp_path)
+    path = tmp_path / "meta/info.json"
+    path.write_text(path.read_text().replace("{file_index:03d}.mp4", f"{{file_index:{spec}}}.mp4"))
+    with pytest.raises(ValueError, match=r"info\.json: its paths cannot be filled in"):
+        opened("lerobot_v3", tmp_path)
+
+
 def test_a_video_without_a_size_is_told_by_file(tmp_path, monkeypatch):
     """As FFmpeg opens some damaged files: with a stream of pictures of no width."""
     path = p.write_mp4(tmp_path / "v.mp4", 10, 10)

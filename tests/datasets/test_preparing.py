@@ -192,6 +192,16 @@ def test_counts_on_the_command_line_are_counts(option, least, capsys):
         assert f"expected a whole number from {least}" in capsys.readouterr().err.replace("\n", " ") or text == "-1"
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    preparing.add_arguments(parser, str(tmp_path / "out"))
+    for folder, status in (("no", 1), (".", 0)):
+        arguments = parser.parse_args([str(tmp_path / folder), "--size", "32x64", "--dry-run"])
+        assert preparing.run(Painted(), arguments) == status
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/no: no such folder")
+
+
 TORMENTED = dict(rows=90, bad=(40,), pauses=(70,), names=tuple("abcdef"))
 PREPARE = """
 import sys

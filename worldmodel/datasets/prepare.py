@@ -365,6 +365,10 @@ def add_arguments(parser: argparse.ArgumentParser, default_out: str, *, min_fram
 def run(source: Source, arguments: argparse.Namespace) -> int:
     """Prepare with parsed arguments, print the summary; the exit status."""
     settings = Settings(*arguments.size, min_frames=arguments.min_frames)
+    folder = getattr(arguments, "folder", None)
+    if folder is not None and not folder.exists():  # a zip is a folder, too
+        print(f"{folder}: no such folder", file=sys.stderr)
+        return 1
     try:
         reports = prepare(
             source,
