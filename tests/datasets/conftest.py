@@ -35,15 +35,31 @@ def write_video(
 
 
 def write_episode(
-    root: Path, drive: int, part: int = 0, length: int = 40, place: str = "", **columns: np.ndarray
+    root: Path,
+    drive: int,
+    part: int = 0,
+    length: int = 40,
+    place: str = "",
+    split: str = "",
+    faster_mps: float = 0.0,
+    **columns: np.ndarray,
 ) -> None:
     camera = canonical_camera(HEIGHT, WIDTH, height_m=1.2)
     mask = np.ones((HEIGHT, WIDTH), bool)
     mask[:, :5] = False
     info = EpisodeInfo(
-        f"drive{drive}", place or f"place{drive}", camera, mask, "measured", "inferred", "a test", "CC0", "synthetic"
+        f"drive{drive}",
+        place or f"place{drive}",
+        camera,
+        mask,
+        "measured",
+        "inferred",
+        "a test",
+        "CC0",
+        "synthetic",
+        split,
     )
-    motion = EgoMotion(np.arange(length) * 0.1 + drive, np.sin(np.arange(length) / 5) * 0.2)
+    motion = EgoMotion(np.arange(length) * 0.1 + drive + faster_mps, np.sin(np.arange(length) / 5) * 0.2)
     tags = Tags.named(weather="rain")
     frames = textured(length, seed=drive)
     EpisodeWriter(root).write(

@@ -7,6 +7,7 @@ A mutation changes one file of a small drive. ``WORLDMODEL_MUTATIONS`` says how 
 import os
 import random
 import shutil
+import time
 import warnings
 
 import numpy as np
@@ -78,6 +79,7 @@ def written(tmp_path_factory):
     return get
 
 
+@pytest.mark.timeout(max(900, 10 * BUDGET))
 @pytest.mark.parametrize("name", sorted(WRITERS))
 def test_a_mutated_file_ends_in_data_or_a_named_error(name, written, tmp_path):
     whole = written(name)
@@ -86,64 +88,76 @@ def test_a_mutated_file_ends_in_data_or_a_named_error(name, written, tmp_path):
     before = reader_of(name, whole)
     drive = before.drives()[-1]
     sound = before.open(drive)
-    outcomes = {"data": 0, "error": 0}
+    outcomes, failures = {"data": 0, "error": 0, "gone": 0}, []
     for number in range(BUDGET):
         random_ = random.Random(f"{name}/{number}")
         file = random_.choice(pictures if pictures and (random_.random() < 0.15 or not tables) else tables)
-        root = tmp_path / str(number)
+        root = tmp_path / str(number) / whole.name  # some drives are called as their folder
         shutil.copytree(whole, root, copy_function=os.link)
         damaged = root / file.relative_to(whole)
         damaged.unlink()
         damaged.write_bytes(mutated(file.read_bytes(), random_))
         told = f"{name}, mutation {number}, of {file.relative_to(whole)}"
+        began_s = time.process_time()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)
-                outcomes[look(reader_of(name, root), drive, sound, damaged, told)] += 1
+                outcomes[look(reader_of(name, root), drive, sound, damaged)] += 1
         except ValueError as error:
-            assert str(root) in str(error), f"{told}: the error names no file: {error}"  # noqa: PT017
             outcomes["error"] += 1
-        except AssertionError:
-            raise
+            if str(root) not in str(error):
+                failures.append(f"{told}: the error names no file: {error}")
         except Exception as error:
-            pytest.fail(f"{told}: {type(error).__name__}: {error}")
-        shutil.rmtree(root)
+            failures.append(f"{told}: {type(error).__name__}: {error}")
+        except BaseException:
+            print(f"{told}: did not end")
+            raise
+        if time.process_time() - began_s > 10:
+            failures.append(f"{told}: took {time.process_time() - began_s:.0f} s, which is a hang")
+        shutil.rmtree(root.parent)
+    print(f"{name}: {BUDGET} mutations, {outcomes}, {len(failures)} failures")
+    assert not failures, "\n".join(failures)
+    assert outcomes["gone"] <= BUDGET / 5, "a drive that is not found is not looked at"
     if BUDGET >= 20 and tables:
         assert outcomes["data"], "some damage can be lived with"
 
 
-def look(source, drive, sound, damaged, told):
+def look(source, drive, sound, damaged):
     """Read everything there is; what comes is sound, and rows of a damaged text are lost, not exchanged."""
     drives = source.drives()
     if drive not in drives:
-        return "data"
+        return "gone"
     recording = source.open(drive)
     count = len(recording)
-    assert 0 < count <= 4 * p.COUNT, told
-    assert np.isfinite(recording.t_s).all(), told
-    assert recording.motion.shape == recording.breaks.shape == recording.usable.shape == (count,), told
+    assert 0 < count <= 4 * p.COUNT
+    assert np.isfinite(recording.t_s).all()
+    assert recording.motion.shape == recording.breaks.shape == recording.usable.shape == (count,)
     recording.motion.validate()
     recording.camera.validate()
-    assert (np.diff(recording.t_s)[~recording.breaks[1:]] > 0).all(), f"{told}: time stands still"
+    assert (np.diff(recording.t_s)[~recording.breaks[1:]] > 0).all(), "time stands still"
     for column in recording.columns.values():
-        assert column.shape == (count,), told
+        assert column.shape == (count,)
     assert plan(source, drive, Settings(32, 64, 4)).drive_id == drive
     rows = np.flatnonzero(recording.usable)
     frames = list(recording.frames(rows.tolist()))
-    assert len(frames) == len(rows), told
-    assert all(f is None or (f.ndim == 3 and f.dtype == np.uint8) for f in frames), told
-    if damaged.suffix in TEXT and not any("table rows" in problem for problem in recording.problems):
+    assert len(frames) == len(rows)
+    assert all(f is None or (f.ndim == 3 and f.dtype == np.uint8) for f in frames)
+    if damaged.suffix in TEXT:
         # A frame knows its own number, so it shows whether the row beside it is still its own.
         index = np.array([-1 if f is None else p.index_of(f) for f in frames])
         seen = (index >= 0) & (index < len(sound))
         if seen.any():
             off = recording.t_s[rows[seen]] - sound.t_s[index[seen]]
             wrong = np.abs(off - np.median(off)) > 0.02
-            assert wrong.sum() <= 6, f"{told}: {int(wrong.sum())} frames beside times of others"
-            speed, was = recording.motion.speed_mps[rows[seen]], sound.motion.speed_mps[index[seen]]
-            known = np.isfinite(speed) & np.isfinite(was)
-            changed = np.abs(speed - was)[known] > 0.5
-            evenly = np.ptp((speed / np.where(was == 0, 1, was))[known]) < 0.05 if known.any() else True
-            few = 22 if damaged.parent.parent.name == "100k" else 12  # a reading a second reaches over two
-            assert evenly or changed.sum() <= few, f"{told}: {int(changed.sum())} speeds that were never driven"
+            assert wrong.sum() <= 6, f"{int(wrong.sum())} frames beside times of others"
+            # Half a row off would be 0.17 m/s and 0.12 of the largest turn. A reading a second reaches over
+            # two, and what is steered acts for half a second.
+            few = 22 if damaged.parent.parent.name == "100k" else 10 if damaged.name == "driving_log.csv" else 6
+            turning = float(np.nanmax(np.abs(sound.motion.yaw_rate_radps), initial=0.25))
+            for channel, near in (("speed_mps", 0.15), ("yaw_rate_radps", 0.08 * turning)):
+                value, was = (getattr(r.motion, channel)[i] for r, i in ((recording, rows[seen]), (sound, index[seen])))
+                known = np.isfinite(value) & np.isfinite(was)
+                changed = np.abs(value - was)[known] > near
+                evenly = np.ptp((value / np.where(was == 0, 1, was))[known]) < 0.05 if known.any() else True
+                assert evenly or changed.sum() <= few, f"{int(changed.sum())} rows of {channel} that was never driven"
     return "data"

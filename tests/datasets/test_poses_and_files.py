@@ -1,6 +1,7 @@
 """Poses, mountings and lenses of publishers in our terms; files of publishers that are missing, empty or damaged."""
 
 import dataclasses
+import time
 import zipfile
 
 import cv2
@@ -67,6 +68,18 @@ def test_poses_between_poses_stop_at_gaps_and_ends():
     np.testing.assert_allclose(turned, p.heading(np.array([0.05, 1.05])), atol=1e-3)
 
 
+@pytest.mark.parametrize("damage", [1.6, 1e300])
+def test_a_quaternion_of_another_length_is_unknown_and_so_is_what_lies_beside_it(damage):
+    at_s = np.arange(6) * 0.1
+    quaternions = p.quaternion(p.heading(at_s))
+    quaternions[2, 3] += damage
+    with np.errstate(over="raise"):
+        rotations = poses.rotation_of_quaternion(quaternions)
+        between = poses.interpolate_poses(at_s, p.place(at_s), quaternions, at_s[:-1] + 0.05)[1]
+    assert np.flatnonzero(np.isnan(rotations[:, 0, 0])).tolist() == [2]
+    assert np.flatnonzero(np.isnan(between[:, 0, 0])).tolist() == [1, 2], "of a good and a bad one comes no good one"
+
+
 def test_impossible_and_jumping_motion_becomes_unknown_and_is_told():
     speed = np.full(10, 9.0)
     speed[3], speed[7] = 25.0, 1e5
@@ -110,8 +123,28 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
 def test_pictures_without_their_end_are_no_pictures():
     data = p.encoded(3)
     assert p.index_of(decode_image(data, "x.jpg")) == 3
-    with pytest.raises(ValueError, match=r"x\.jpg: not an image, or a truncated one"):
+    with pytest.raises(ValueError, match=r"x\.jpg: not an image that can be used: truncated"):
         decode_image(data[:-20], "x.jpg")
+    thumbnail = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    assert p.index_of(decode_image(data[:2] + thumbnail + data[2:], "x.jpg")) == 3
+    with pytest.raises(ValueError, match=r"x\.jpg: .* truncated"):
+        decode_image(data[:2] + thumbnail + data[2:-20], "x.jpg")
+
+
+def test_pictures_that_lie_about_their_size_are_refused_before_they_cost_anything():
+    jpeg, png = p.encoded(3), cv2.imencode(".png", p.picture(3))[1].tobytes()
+    assert decode_image(png, "x.png").shape == (32, 64, 3)
+    at = jpeg.index(b"\xff\xc0") + 5
+    for data, told in (
+        (jpeg[:at] + b"\x7f\xff\x7f\xff" + jpeg[at + 4 :], "a picture of 32767x32767"),
+        (png[:16] + b"\0\0\x7f\xff\0\0\x7f\xff" + png[24:], "a picture of 32767x32767"),
+        (png.replace(b"IDAT", b"IDA", 1), "truncated"),
+        (png[:33] + b"\xdd" + png[34:], "a damaged length"),
+    ):
+        began_s = time.process_time()
+        with pytest.raises(ValueError, match=rf"x: not an image that can be used: .*{told}"):
+            decode_image(data, "x")
+        assert time.process_time() - began_s < 0.5
 
 
 def test_a_damaged_stream_in_an_archive_loses_its_end_only(tmp_path):

@@ -1,5 +1,6 @@
 """Preparing: from any source to episodes; parallel, resumable after a kill at any moment, and honest in its report."""
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -178,6 +179,27 @@ def test_sizes_are_two_even_numbers(text):
     assert parse_size("128x256") == (128, 256)
     with pytest.raises(ValueError, match="--size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("option", "least"), [("--limit", 1), ("--min-frames", 2), ("--workers", 0)])
+def test_counts_on_the_command_line_are_counts(option, least, capsys):
+    parser = argparse.ArgumentParser()
+    preparing.add_arguments(parser, "out")
+    assert getattr(parser.parse_args([option, str(least)]), option[2:].replace("-", "_")) == least
+    for text in (str(least - 1), "-1", "many", "1.5"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([option, text])
+        assert f"expected a whole number from {least}" in capsys.readouterr().err.replace("\n", " ") or text == "-1"
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    preparing.add_arguments(parser, str(tmp_path / "out"))
+    for folder, status in (("no", 1), (".", 0)):
+        arguments = parser.parse_args([str(tmp_path / folder), "--size", "32x64", "--dry-run"])
+        assert preparing.run(Painted(), arguments) == status
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/no: no such folder")
 
 
 TORMENTED = dict(rows=90, bad=(40,), pauses=(70,), names=tuple("abcdef"))

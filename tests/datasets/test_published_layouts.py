@@ -120,6 +120,33 @@ def test_tokens_without_their_decoder_are_refused_by_name(tmp_path):
     assert np.isnan(recording.motion.speed_mps).all()
 
 
+def test_tokens_are_decoded_by_a_decoder_in_onnx(tmp_path):
+    """A small one, of the operations of the published one: whole numbers looked up, made a picture, made larger."""
+    onnx = pytest.importorskip("onnx")
+    p.commavq(tmp_path)
+    tensors = {
+        "codebook": np.repeat(np.minimum(8.0 * np.arange(1024) + 4, 255)[:, None], 3, axis=1).astype(np.float32),
+        "shape": np.array([1, 3, 8, 16]),
+        "scales": np.array([1, 1, 16, 16], np.float32),
+    }
+    node = onnx.helper.make_node
+    nodes = [
+        node("Gather", ["codebook", "encoding_indices"], ["vectors"]),
+        node("Transpose", ["vectors"], ["channels"], perm=[0, 2, 1]),
+        node("Reshape", ["channels", "shape"], ["small"]),
+        node("Resize", ["small", "", "scales"], ["picture"], mode="nearest"),
+    ]
+    told = onnx.helper.make_tensor_value_info("encoding_indices", onnx.TensorProto.INT64, [1, 128])
+    seen = onnx.helper.make_tensor_value_info("picture", onnx.TensorProto.FLOAT, [1, 3, 128, 256])
+    weights = [onnx.numpy_helper.from_array(array, name) for name, array in tensors.items()]
+    graph = onnx.helper.make_graph(nodes, "decoder", [told], [seen], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "decoder.onnx")
+    recording = CommaVQ(tmp_path, tmp_path / "decoder.onnx").open("a")
+    shown = [p.index_of(frame) for frame in recording.frames(range(0, p.COUNT, 7))]
+    assert shown == list(range(0, p.COUNT, 7))
+
+
 def test_a_command_acts_later_than_it_is_logged(tmp_path):
     p.donkeycar(tmp_path)
     at_once, later = (READERS["donkeycar"](tmp_path, lead_s).open(tmp_path.name) for lead_s in (0.0, 0.1))

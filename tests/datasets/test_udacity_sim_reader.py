@@ -175,3 +175,11 @@ def test_a_real_excerpt_with_damage_loses_only_that(real, tmp_path):
     assert len(recording) == len(lines) - 1
     assert (~recording.usable).sum() == 1
     assert len(recording.problems) == 2
+
+
+def test_a_speed_that_is_nothing_for_one_row_is_not_believed(tmp_path):
+    source = write_log(tmp_path, [row_of(i, speed="0.0" if i == 12 else "40.0") for i in range(30)])
+    recording = source.open(source.drives()[0])
+    unknown = np.flatnonzero(np.isnan(recording.motion.speed_mps)).tolist()
+    assert unknown == [10, 11, 12, 13, 29], "both steps at that row, and those they jump from"
+    assert any("rows of jumping speed_mps, first 10" in problem for problem in recording.problems)

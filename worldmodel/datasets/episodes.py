@@ -235,6 +235,7 @@ class Episode:
         length: frames.
         frames_hash: of the frames as they were written.
         table_path, video_path: its two files.
+        content_hash: of frames and table: another one when either was made anew, as by a labelling pass.
     """
 
     episode_id: str
@@ -243,6 +244,7 @@ class Episode:
     frames_hash: str
     table_path: Path
     video_path: Path
+    content_hash: str = ""
 
     def __len__(self) -> int:
         return self.length
@@ -357,6 +359,7 @@ class EpisodeDataset:
             row["frames_hash"],
             lerobot.data_file(self.root, *slot),
             lerobot.video_file(self.root, *slot),
+            lerobot.content_hash(row),
         )
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -203,6 +204,13 @@ def _episode_row(episode: int, start: int, chunk: int, file: int, task: str, foo
     row["camera_height_m"] = json.loads(footer["camera"])["height_m"]
     row |= {f"stats/{name}/{kind}": value for name, stats in footer["stats"].items() for kind, value in stats.items()}
     return row
+
+
+def content_hash(row: Mapping[str, Any]) -> str:
+    """Of an episode's frames and table, from its row in ``meta/``: statistics differ where numbers do."""
+    told = {name: value for name, value in sorted(row.items()) if name.startswith("stats/")}
+    said = [row["frames_hash"], row["speed_source"], row["yaw_rate_source"], row["split"], told]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=8).hexdigest()
 
 
 def _number_rows(path: Path, footer: dict[str, Any], numbers: tuple[int, int, int]) -> None:

@@ -20,17 +20,20 @@ BODY_OF_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 def rotation_of_quaternion(wxyz: FloatArray) -> FloatArray:
     """Rotations ``(N, 3, 3)`` of quaternions ``(N, 4)``; NaN where one is further than 1 % from unit length."""
-    q = np.asarray(wxyz, dtype=np.float64)
-    length = np.linalg.norm(q, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        q = np.where(np.abs(length - 1) < 0.01, q / length, np.nan)
-    w, x, y, z = np.moveaxis(q, -1, 0)
+    w, x, y, z = np.moveaxis(_of_unit_length(wxyz), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
         [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+
+
+def _of_unit_length(wxyz: FloatArray) -> FloatArray:
+    q = np.asarray(wxyz, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        length = np.linalg.norm(q, axis=-1, keepdims=True)
+        return np.where(np.abs(length - 1) < 0.01, q / length, np.nan)
 
 
 def checked_rotation(matrices: FloatArray) -> FloatArray:
@@ -75,8 +78,9 @@ def interpolate_poses(
     """Positions ``(M, 3)`` and rotations ``(M, 3, 3)`` at times ``(M,)`` between poses ``(N,)`` at increasing times.
 
     Quaternions are interpolated along the chord, which for poses less than a few degrees apart is the sphere. NaN
-    outside the poses and in gaps longer than ``max_gap_s``.
+    outside the poses, in gaps longer than ``max_gap_s``, and beside a quaternion further than 1 % from unit length.
     """
+    wxyz = _of_unit_length(wxyz)  # before they are mixed: the mean of a good and a damaged one can be made to look good
     right = np.clip(np.searchsorted(at_s, t_s), 1, len(at_s) - 1)
     left = right - 1
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -85,9 +89,10 @@ def interpolate_poses(
     share = np.where(inside, share, np.nan)[:, None]
     sign = np.where((wxyz[left] * wxyz[right]).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     q = (1 - share) * wxyz[left] + share * sign * wxyz[right]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         q = q / np.linalg.norm(q, axis=1, keepdims=True)
-    return (1 - share) * positions_m[left] + share * positions_m[right], rotation_of_quaternion(q)
+        positions = (1 - share) * positions_m[left] + share * positions_m[right]
+    return positions, rotation_of_quaternion(q)
 
 
 def mounted(camera: Camera, body_of_camera: FloatArray) -> Camera:

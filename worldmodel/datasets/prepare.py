@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -343,19 +343,32 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+        return int(text)
+
+    return number
+
+
 def add_arguments(parser: argparse.ArgumentParser, default_out: str, *, min_frames: int = 16) -> None:
     """The options that every ``data/<name>/prepare.py`` shares."""
     parser.add_argument("--out", type=Path, default=Path(default_out), help="folder of the episodes")
     parser.add_argument("--size", type=parse_size, default=(128, 256), help="height x width, as 128x256")
-    parser.add_argument("--limit", type=int, help="at most that many drives")
-    parser.add_argument("--min-frames", type=int, default=min_frames, help="drop shorter stretches (at 10 Hz)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--limit", type=_at_least(1), help="at most that many drives")
+    parser.add_argument("--min-frames", type=_at_least(2), default=min_frames, help="drop shorter stretches (at 10 Hz)")
+    parser.add_argument("--workers", type=_at_least(0), help="processes; 0: this one alone (default: one per core)")
     parser.add_argument("--dry-run", action="store_true", help="report, write nothing")
 
 
 def run(source: Source, arguments: argparse.Namespace) -> int:
     """Prepare with parsed arguments, print the summary; the exit status."""
     settings = Settings(*arguments.size, min_frames=arguments.min_frames)
+    folder = getattr(arguments, "folder", None)
+    if folder is not None and not folder.exists():  # a zip is a folder, too
+        print(f"{folder}: no such folder", file=sys.stderr)
+        return 1
     try:
         reports = prepare(
             source,

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodel.datasets.pictures import why_undecodable
 from worldmodel.types import Camera, EgoMotion, FloatArray, FrameArray, MotionSource, Tags
 
 #: Reads the frames at increasing rows, one after the other; ``None`` for one that cannot be read.
@@ -110,12 +111,11 @@ def decode_image(data: bytes, where: object) -> FrameArray:
     """The bytes of an image file as ``(H, W, 3)`` uint8 RGB; grey becomes RGB.
 
     Raises:
-        ValueError: not an image, or one whose end is missing; the message begins with ``where``.
+        ValueError: not an image, one whose end is missing, or of an impossible size; the message begins with ``where``.
     """
-    # Decoders fill the missing part of a truncated image with grey and say nothing.
-    for begins, ends in ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND")):
-        if data.startswith(begins) and ends not in data:
-            raise ValueError(f"{where}: not an image, or a truncated one")
+    wrong = why_undecodable(data)
+    if wrong:
+        raise ValueError(f"{where}: not an image that can be used: {wrong}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

@@ -280,8 +280,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[FrameArray]:
         """Every frame in order, decoding once."""
-        for index in range(len(self)):
-            yield self._rgb(self._decode_at(index))
+        return (self._rgb(self._decode_at(index)) for index in range(len(self)))
 
     def _rgb(self, picture: av.VideoFrame) -> FrameArray:
         return np.asarray(self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
@@ -388,9 +387,10 @@ def _open_video(path: Path) -> Any:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {why_unreadable(path)} ({getattr(error, 'strerror', '') or error})") from error
-    if not container.streams.video or container.streams.video[0].codec_context is None:
+    codec: Any = container.streams.video[0].codec_context if container.streams.video else None
+    if codec is None or not codec.width * codec.height:
         container.close()
-        raise ValueError(f"{path}: {why_unreadable(path)} (no video stream)")
+        raise ValueError(f"{path}: {why_unreadable(path)} (no stream of pictures)")
     return container
 
 

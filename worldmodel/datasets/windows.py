@@ -117,11 +117,12 @@ class MemoryEpisode:
         *,
         drive_id: str,
         place_id: str = "",
+        split: str = "",
         episode_id: str = "",
         truth: Mapping[str, NDArray] | None = None,
     ) -> MemoryEpisode:
         """A stretch from a ``Clip``, whose arrays are shared, not copied; ``truth`` names columns ``(T, ...)``."""
-        info = MemoryInfo(drive_id, place_id or drive_id, clip.camera, clip.valid_mask)
+        info = MemoryInfo(drive_id, place_id or drive_id, clip.camera, clip.valid_mask, split)
         return cls(episode_id or drive_id, info, clip.frames, clip.t_s, clip.motion, clip.tags, truth or {})
 
     @property

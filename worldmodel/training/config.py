@@ -222,6 +222,10 @@ class TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
             raise ValueError("data.paths: name at least one prepared set (see data/*/prepare.py)")
+        if self.data.weights and len(self.data.weights) != len(self.data.paths):
+            raise ValueError(f"data.weights: {len(self.data.weights)} weights for {len(self.data.paths)} data.paths")
+        if len(set(self.data.paths)) < len(self.data.paths):
+            raise ValueError(f"data.paths: a set is named twice in {list(self.data.paths)}; say data.weights instead")
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
         coming = int(10 * self.data.drives * self.data.drive_s * (1 - self.data.validation_share))

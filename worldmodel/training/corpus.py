@@ -33,12 +33,13 @@ _TRUTH = "truth_"
 
 
 class Made(NamedTuple):
-    """One stretch, made: whose drive and place, its frames, and columns ``(T, ...)`` of what else is true of them."""
+    """One stretch, made: whose drive and place, its frames, columns ``(T, ...)`` of what else is true, the split."""
 
     drive_id: str
     place_id: str
     clip: Clip
     truth: Mapping[str, NDArray] = {}
+    split: str = ""
 
 
 #: Makes one stretch from its name. Runs in worker processes: picklable.
@@ -47,11 +48,11 @@ Maker = Callable[[str], Made]
 
 def write_stretch(folder: Path, name: str, made: Made) -> None:
     """Put one stretch into a corpus folder; its columns are written last and mark it complete."""
-    drive_id, place_id, clip, truth = made
-    folder.mkdir(parents=True, exist_ok=True)
+    drive_id, place_id, clip, truth, publishers_split = made
     columns = {
         "drive_id": np.array(drive_id),
         "place_id": np.array(place_id),
+        "split": np.array(publishers_split),
         "speed_mps": clip.motion.speed_mps,
         "yaw_rate_radps": clip.motion.yaw_rate_radps,
         "t_s": clip.t_s,
@@ -82,6 +83,7 @@ def read_stretch(folder: Path, name: str, *, in_memory: bool = True) -> MemoryEp
         clip,
         drive_id=str(values["drive_id"]),
         place_id=str(values["place_id"]),
+        split=str(values.get("split", "")),
         episode_id=f"{folder.name}_{name}",
         truth={key.removeprefix(_TRUTH): column for key, column in values.items() if key.startswith(_TRUTH)},
     )
@@ -171,6 +173,7 @@ def _make_one(job: tuple[Path, str, Maker]) -> None:
 
 
 def _write(path: Path, save: Callable[[Any], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # names of episodes are paths in many a dataset: split/city/drive
     temporary = path.with_name(f".{path.name}.partial")
     with open(temporary, "wb") as file:
         save(file)

@@ -117,7 +117,9 @@ def read_motion(tree: Tree, folder: str, t_s: FloatArray, problems: list[str]) -
         travel = (np.swapaxes(rotations[:-1], -1, -2) @ np.diff(positions, axis=0)[..., None])[..., 0]
         straight = (np.abs(motion.speed_mps[:-1] - 50) < 45) & (np.abs(motion.yaw_rate_radps[:-1]) < 0.02)
     if straight.sum() >= 20:
-        ahead, left, up = np.median(travel[straight] / np.linalg.norm(travel[straight], axis=1, keepdims=True), axis=0)
+        with np.errstate(over="ignore"):
+            length = np.linalg.norm(travel[straight], axis=1, keepdims=True)
+        ahead, left, up = np.median(travel[straight] / length, axis=0)
         # Travelling down and to the right in its own axes, a camera looks up and to the left.
         pitch, yaw = math.atan2(-up, ahead), math.atan2(-left, ahead)
         if max(abs(pitch), abs(yaw)) < math.radians(10):

@@ -159,8 +159,12 @@ def load_decoder(path: Path) -> Callable[[NDArray[np.int64]], FrameArray]:
             network = cv2.dnn.readNetFromONNX(str(path))
 
             def run(tokens: NDArray[np.int64]) -> NDArray[Any]:
-                network.setInput(tokens[None].astype(np.float32))
-                return network.forward()
+                try:
+                    network.setInput(tokens[None])  # whole numbers, as the published decoder takes them
+                    return network.forward()
+                except cv2.error:  # exported by somebody with another type
+                    network.setInput(tokens[None].astype(np.float32))
+                    return network.forward()
         else:
             import torch
 

@@ -174,15 +174,19 @@ def _motion(
         problems.append(f"{places[0]}: missing, nor {places[1]}; motion unknown")
         return None
     lines = [line for line in read_lines(path) if line.strip()]
-    poses = np.full((len(t_s), 12), np.nan)
-    for row, at in enumerate(index):
-        if at < len(lines):
-            try:
-                poses[row] = numbers(lines[at].split(), f"{path}: line {at + 1}", (12,))
-            except ValueError as error:
-                problems.append(f"{error}; this pose is unknown")
-    if len(lines) <= index[-1]:
-        problems.append(f"{path}: {len(lines)} poses for images up to {index[-1]}; motion of the others is unknown")
-    matrices = poses.reshape(-1, 3, 4)
-    rotations = BODY_OF_CAMERA @ checked_rotation(matrices[:, :, :3]) @ BODY_OF_CAMERA.T
-    return motion_of_poses(t_s, matrices[:, :, 3] @ BODY_OF_CAMERA.T, rotations, (0.0, -baseline_m, 0.0))
+    poses, whole = np.full((len(lines), 3, 4), np.nan), len(lines)
+    for row, line in enumerate(lines):
+        try:
+            poses[row] = numbers(line.split(), f"{path}: line {row + 1}", (12,)).reshape(3, 4)
+            if np.isnan(checked_rotation(poses[row, :, :3])).any():
+                raise ValueError(f"{path}: line {row + 1}: no rotation")
+        except ValueError as error:
+            # Poses are told apart by their line alone: where one is damaged, those below may have moved up or down.
+            problems.append(f"{error}; poses from there on are not used")
+            poses[row:], whole = np.nan, row
+            break
+    if whole <= index[-1]:
+        problems.append(f"{path}: {whole} poses for images up to {index[-1]}; motion of the others is unknown")
+    padded = np.concatenate([poses, np.full((max(0, index[-1] + 1 - len(lines)), 3, 4), np.nan)])[index]
+    rotations = BODY_OF_CAMERA @ padded[:, :, :3] @ BODY_OF_CAMERA.T
+    return motion_of_poses(t_s, padded[:, :, 3] @ BODY_OF_CAMERA.T, rotations, (0.0, -baseline_m, 0.0))

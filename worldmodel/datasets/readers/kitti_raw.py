@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ LEVER_M = 1.08
 YAW, VF, VL, COLUMNS = 5, 8, 9, 30
 #: Beyond this in time from the last state, motion is not known.
 _EDGE_S, _GAP_S = 0.06, 0.35
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,8 @@ def _stamps(path: Path) -> FloatArray:
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             try:
+                if not _STAMP.fullmatch(line.strip()):
+                    raise ValueError(line)
                 time = datetime.datetime.fromisoformat(line.strip()[:26])
             except ValueError as error:
                 raise ValueError(f"{path}: line {number}: {line[:40]!r} is not a time") from error
@@ -139,7 +143,10 @@ def _motion(folder: Path, t_s: FloatArray, problems: list[str]) -> EgoMotion | N
     if not (folder / "data").is_dir() or not stamps.exists():
         problems.append(f"{folder}: no data with timestamps.txt in it, motion unknown")
         return None
-    at_s = _stamps(stamps)
+    at_s, there = _stamps(stamps), len(list((folder / "data").glob("*.txt")))
+    if len(at_s) != there:  # a line is lost, and those below it stand for other states
+        problems.append(f"{stamps}: {len(at_s)} times of {there} states in data/, motion unknown")
+        return None
     states = np.full((len(at_s), COLUMNS), np.nan)
     for row in range(len(at_s)):
         path = folder / "data" / f"{row:010d}.txt"

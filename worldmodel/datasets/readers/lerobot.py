@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from worldmodel.datasets.timing import mean_between
 from worldmodel.datasets.video import VideoReader
 from worldmodel.geometry.camera import nominal_camera
 from worldmodel.types import EgoMotion, FloatArray
+
+_TEMPLATE = re.compile(r"(?:[^{}\0]|\{\w+(?::\d{1,2}d)?\})+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _columns_of(path: Path) -> list[str]:
 
     try:
         return pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # names may be no text
         raise ValueError(f"{path}: not a readable parquet file: {error}") from error
 
 
@@ -188,7 +191,14 @@ def _files(root: Path, info: dict[str, Any], episode: dict[str, Any], key: str) 
         else:
             chunk = index // max(1, int(info.get("chunks_size", 1000)))
             values["episode_chunk"] = video_values["episode_chunk"] = chunk
-        table, video = str(info["data_path"]).format(**values), str(info["video_path"]).format(**video_values)
+        table, video = _filled(info["data_path"], values), _filled(info["video_path"], video_values)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{where}/info.json: its paths cannot be filled in: {error!r}") from error
     return root / table, root / video, begins_s
+
+
+def _filled(template: Any, values: dict[str, Any]) -> str:
+    """A path of ``info.json`` with its names and padded numbers filled in; no other format, and no endless name."""
+    if not (isinstance(template, str) and len(template) < 300 and _TEMPLATE.fullmatch(template)):
+        raise ValueError(f"{str(template)[:80]!r} is no path of the kind 'chunk-{{chunk_index:03d}}/…'")
+    return template.format(**values)

@@ -78,10 +78,9 @@ class Recordings:
             table = {"t": times}
         rows = len(table["t"])
         if rows != count:
-            problems.append(
-                f"{video_path}: {count} frames but {rows} table rows; the first {min(rows, count)} are used"
-            )
-            table = {name: column[:count] for name, column in table.items()}
+            used = min(_whole(table["t"][:count]), _whole(times[:rows]))
+            problems.append(f"{video_path}: {count} frames but {rows} table rows; the first {used} are used")
+            table = {name: column[:used] for name, column in table.items()}
         t_s = table["t"]
         segment = table.get("segment", np.zeros(len(t_s)))
         breaks = np.concatenate([[True], (np.diff(segment) != 0) | (np.diff(t_s) <= 0)])
@@ -139,6 +138,13 @@ def camera_of(spec: Mapping[str, Any], width_px: int, height_px: int) -> Camera:
     ).validate()
 
 
+def _whole(t_s: FloatArray) -> int:
+    """How many rows come before the first odd step: there one may be lost or doubled, and those below have moved."""
+    steps = np.diff(t_s)
+    odd = np.flatnonzero((steps <= 0) | (steps > 1.5 * np.median(steps))) if len(steps) else np.empty(0, int)
+    return int(odd[0]) + 1 if len(odd) else len(t_s)
+
+
 def _read_table(stem: Path) -> tuple[dict[str, FloatArray] | None, list[str]]:
     """Columns ``(N,)`` of the parquet or csv beside a recording, and what was wrong with single rows."""
     parquet, comma = stem.with_name(stem.name + ".parquet"), stem.with_name(stem.name + ".csv")
@@ -188,7 +194,7 @@ def _read_csv(path: Path, problems: list[str]) -> dict[str, list[Any]]:
             cells = next(csv.reader([line.replace("\0", "")]), [])
         except csv.Error as error:
             raise ValueError(f"{path}: line {number}: {error}") from error
-        if "\0" in line or len(cells) < len(names):
+        if "\0" in line or len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
             why = "NUL bytes" if "\0" in line else f"{len(cells)} of {len(names)} fields"
             problems.append(f"{path}: line {number}: {why}; {len(lines) - number + 1} lines from there on are not used")
             break

@@ -29,7 +29,7 @@ import numpy as np
 
 from worldmodel.datasets.files import find_drives
 from worldmodel.datasets.frames import ImageFrames
-from worldmodel.datasets.source import Problems, Recording, read_image
+from worldmodel.datasets.source import Problems, Recording, assemble, read_image
 from worldmodel.datasets.steering import SteeredVehicle
 from worldmodel.geometry.camera import nominal_camera
 from worldmodel.types import Camera, Tags
@@ -86,18 +86,18 @@ class UdacitySim:
         steering = np.array([row.steering for row in rows])
         motion = VEHICLE.motion_of_runs(t_s, speed, steering, breaks)
         found = problems.lines()
-        return Recording(
-            drive_id=drive_id,
-            place_id=drive_id,
+        return assemble(
+            drive_id,
             t_s=t_s,
             motion=motion,
-            speed_source="measured" if np.isfinite(motion.speed_mps).any() else "unknown",
-            yaw_rate_source="inferred" if np.isfinite(motion.yaw_rate_radps).any() else "unknown",
+            yaw_rate_source="inferred",
             camera=camera(width_px, height_px),
             frames=ImageFrames(images, (height_px, width_px, 3), found),
+            where=log,
             breaks=breaks,
+            pause_s=PAUSE_S,
             usable=usable,
-            tags=Tags(np.tile(Tags.named(traffic="none").codes, (len(rows), 1))),
+            tags=Tags.named(traffic="none"),
             licence="not stated in the log",
             problems=found,
         )
