@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -195,13 +196,54 @@ def test_a_gap_that_a_judge_can_read_stands_beside_the_true_one():
     def branch(name, gap_m):
         drive = BranchDrive(Course(name, steady[:10, 0], 10), frames, t_s, steady, info, 10)
         verdict = judge(frames[:, 0], t_s, canonical_camera(32, 64))
-        hits = np.arange(11) == 5
-        read = dataclasses.replace(verdict, gap_m=np.full(11, gap_m), collision=hits)
+        hits, gaps = np.arange(11) == 5, np.full(11, gap_m)
+        gaps[[8, 10]] = np.nan, 99.0  # one frame in which nobody is seen, and one in which somebody else is
+        read = dataclasses.replace(verdict, gap_m=gaps, collision=hits)
         return Compared(drive, drive, [read], verdict, np.ones((11, 1)))
 
     (_, row) = horizon_rows([branch("unedited", 11.0), branch("brake", 14.0)])
     assert (row["gap_true_m"], row["gap_read_m"], row["unedited_gap_read_m"]) == (10.0, 14.0, 11.0)
     assert (row["collision_true"], row["collision_read"]) == (False, True)
+
+
+def test_every_frame_of_a_branch_has_what_was_read_and_what_is_true(branched):
+    rows = [row for row in pq.read_table(branched / "frames.parquet").to_pylist() if row["branch"] == "unedited"]
+    true, drive = [row for row in rows if row["world"] == "true"], load_drive(branched / "branches/00_unedited/true")
+    np.testing.assert_array_equal([row["gap_m"] for row in true], drive.info["gap_m"])
+    assert all(row["read_collision"] in (0.0, 1.0) for row in rows), "the judge was asked of every frame"
+    assert len(rows) == 3 * 21
+
+
+def test_viewers_get_what_was_read_beside_the_frames(opened, tmp_path):
+    reader = pytest.importorskip("mcap.reader")
+    options = {"samples": 1, "views": "mcap", "edits": "brake decel_mps2=5 from_s=0.3 for_s=1"}
+    out = whatif.run(WhatIfConfig(scenario=write(tmp_path), out=str(tmp_path / "out"), **options), opened=opened)
+    rows = pq.read_table(out / "frames.parquet").to_pylist()
+    for branch, folder in (("unedited", "00_unedited"), (rows[-1]["branch"], "01_brake_5_m_s2_at_0_3_s_for_1_s")):
+        read = {}
+        with (out / "branches" / folder / "branch.mcap").open("rb") as file:
+            for _, channel, message in reader.make_reader(file).iter_messages():
+                read.setdefault(channel.topic, []).append((message.log_time / 1e9, json.loads(message.data)))
+        assert len(read["/camera/learned"]) == len(read["/camera/true"]) == 13
+        for topic, world, column in (
+            ("/read/learned/collision", "learned", "read_collision"),
+            ("/true/gap_m", "true", "gap_m"),
+        ):
+            told = [(row["t_s"], row[column]) for row in rows if (row["branch"], row["world"]) == (branch, world)]
+            shown = [(time_s, message["value"]) for time_s, message in read[topic]]
+            np.testing.assert_allclose(shown, told, atol=1e-6)
+
+
+def test_films_and_tables_open_without_this_package(replayed):
+    film = cv2.VideoCapture(str(replayed / "replay.mp4"))
+    seen = [film.read() for _ in range(14)]
+    assert [done for done, _ in seen] == [True] * 13 + [False]
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    ours = FrameSequence(replayed / "replay.mp4")[12].astype(int)
+    assert np.abs(seen[12][1][..., ::-1] - ours).mean() < 3
+    table = pq.read_table(replayed / "sample_00/drive.parquet")
+    np.testing.assert_allclose(table["t_s"].to_numpy(), np.arange(13) * 0.1)
+    np.testing.assert_array_equal(table["speed_mps"].to_numpy(), load_drive(replayed / "recorded").motion.speed_mps)
 
 
 def test_branches_of_the_learned_world_share_frames_until_they_part(branched):

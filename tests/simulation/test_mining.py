@@ -90,6 +90,7 @@ def test_a_set_gives_scenario_files_that_hold_what_was_found(prepared, tmp_path)
     scenario = ScenarioFile.load(files[0])
     staged = stage(scenario, canonical_camera(32, 64), dt_s=0.1)
     assert scenario.length_s == 4.0
+    assert scenario.name == "hard braking 10 s into braking#000", "two of one episode have two names"
     assert len(staged.context) == 33
     slowing = np.flatnonzero(np.diff(staged.motion.speed_mps) < -0.3)
     assert slowing[0] * 0.1 == pytest.approx(1.5, abs=0.5), "it happens a moment after the drive begins"

@@ -23,8 +23,8 @@ from worldmodel.simulation.branching import BranchDrive
 from worldmodel.types import Camera, FloatArray
 
 HORIZONS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 20.0, 30.0, 60.0)
-#: The lane offset of a moment is the median over so many frames before and after it.
-_LANE_FRAMES = 3
+#: Lane offset and gap of a moment are medians over so many frames before and after it: read frame by frame, they jump.
+_NEAR_FRAMES = 3
 #: Columns of the table: key to heading.
 COLUMNS = {
     "branch": "branch",
@@ -146,7 +146,7 @@ def frame_rows(branches: Sequence[Compared]) -> list[dict[str, Any]]:
         for world, drive, verdicts in sides:
             for b in range(drive.frames.shape[1]):
                 told, path = drive.motion[:, b], path_of(drive.motion[:, b], t_s)
-                verdict = verdicts[b] if verdicts else None
+                read = verdicts[b].columns() if verdicts else {}
                 for t, time_s in enumerate(t_s):
                     row: dict[str, Any] = {
                         "branch": branch.name,
@@ -157,11 +157,7 @@ def frame_rows(branches: Sequence[Compared]) -> list[dict[str, Any]]:
                         "yaw_rate_radps": float(told.yaw_rate_radps[t]),
                         "x_m": float(path[t, 0]),
                         "y_m": float(path[t, 1]),
-                        "read_speed_mps": float(verdict.motion.speed_mps[t]) if verdict else float("nan"),
-                        "read_yaw_rate_radps": float(verdict.motion.yaw_rate_radps[t]) if verdict else float("nan"),
-                        "read_x_m": float(verdict.path[t, 0]) if verdict else float("nan"),
-                        "read_y_m": float(verdict.path[t, 1]) if verdict else float("nan"),
-                        "read_lane_offset_m": float(verdict.lane_offset_m[t]) if verdict else float("nan"),
+                        **{f"read_{name}": float(column[t]) for name, column in read.items()},
                         "ssim": float(branch.ssim[t, b]) if world == "learned" else float("nan"),
                     }
                     for name in ("lane_offset_m", "gap_m", "closing_speed_mps"):
@@ -180,9 +176,9 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
     if branch.true_verdict is not None:
         floor = float(displacement_m(branch.true_verdict.path, branch.path(0))[at])
     lane_errors = []
+    near = slice(max(0, at - _NEAR_FRAMES), at + _NEAR_FRAMES + 1)
     if lane is not None:
         # Markings are seen in some frames and not in others: those around the moment say more than it alone.
-        near = slice(max(0, at - _LANE_FRAMES), at + _LANE_FRAMES + 1)
         errors = [np.abs(verdict.lane_offset_m[near] - lane[near]) for verdict in branch.verdicts]
         lane_errors = [float(np.median(each[np.isfinite(each)])) for each in errors if np.isfinite(each).any()]
     contacts = [verdict.collision for verdict in branch.verdicts if verdict.collision is not None]
@@ -194,12 +190,15 @@ def _at(branch: Compared, at: int) -> dict[str, Any]:
         "lane_error_m": known_mean(lane_errors),
         "ssim": known_mean(branch.ssim[at]),
         "gap_true_m": None if gap is None or not np.isfinite(gap[at]) else float(gap[at]),
-        "gap_read_m": known_mean([verdict.gap_m[at] for verdict in branch.verdicts if verdict.gap_m is not None]),
-        "gap_floor_m": known_mean(_gap_of(branch.true_verdict)[at : at + 1]),
+        "gap_read_m": known_mean([_gap_of(verdict, near) for verdict in branch.verdicts]),
+        "gap_floor_m": known_mean([_gap_of(branch.true_verdict, near)]),
         "collision_true": None if hit is None else bool(hit[: at + 1].any()),
         "collision_read": any(bool(hits[: at + 1].any()) for hits in contacts) if contacts else None,
     }
 
 
-def _gap_of(verdict: Verdict | None) -> FloatArray:
-    return np.array([]) if verdict is None or verdict.gap_m is None else verdict.gap_m
+def _gap_of(verdict: Verdict | None, near: slice) -> float:
+    """NaN where perception was not asked, or sees nobody in most of the frames."""
+    gap = np.array([]) if verdict is None or verdict.gap_m is None else verdict.gap_m[near]
+    known = gap[np.isfinite(gap)]
+    return float(np.median(known)) if 2 * len(known) > len(gap) else float("nan")

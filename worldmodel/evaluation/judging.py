@@ -46,6 +46,19 @@ class Verdict:
     gap_m: FloatArray | None = None
     collision: NDArray[np.bool_] | None = None
 
+    def columns(self) -> dict[str, FloatArray]:
+        """Everything that was read ``(T,)`` by name, as numbers; NaN where it was not, or was not asked."""
+        unknown = np.full(len(self.path), np.nan)
+        return {
+            "speed_mps": self.motion.speed_mps,
+            "yaw_rate_radps": self.motion.yaw_rate_radps,
+            "x_m": self.path[:, 0],
+            "y_m": self.path[:, 1],
+            "lane_offset_m": self.lane_offset_m,
+            "gap_m": unknown if self.gap_m is None else self.gap_m,
+            "collision": unknown if self.collision is None else self.collision.astype(float),
+        }
+
 
 def judge(frames: FrameArray, t_s: FloatArray, camera: Camera, *, reader: Reader | None = None) -> Verdict:
     """Read frames ``(T, H, W, 3)``; everything is unknown where the camera's height is.

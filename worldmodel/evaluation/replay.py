@@ -91,6 +91,8 @@ def replay(job: Job, config: ReplayConfig) -> dict[str, Any]:
     for kind in parse_views(config.views):
         pictures = {"recorded": staged.seen, **{f"sample_{b:02d}": driven.frames[:, b] for b in range(config.samples)}}
         scalars = {f"ssim/sample_{b:02d}": errors.ssim[:, b] for b in range(config.samples)}
+        for b, verdict in enumerate(errors.verdicts):
+            scalars |= {f"read/sample_{b:02d}/{name}": column for name, column in verdict.columns().items()}
         write_views(kind, job.folder / f"replay.{kind}", driven.t_s, pictures, course.motion.of_frames(), scalars)
     return {**errors.summary(), "motion_known_share": float(course.motion.is_known.mean())}
 

@@ -118,14 +118,7 @@ def what_if(job: Job, config: WhatIfConfig, edits: Edits) -> dict[str, Any]:
     _film(job.folder, staged, branches)
     _report(job.folder / "report.md", staged, branches, rows, courses)
     for kind in parse_views(config.views):
-        for index, branch in enumerate(branches):
-            pictures = {"learned": branch.learned.frames[:, 0]}
-            if branch.true is not None:
-                pictures["true"] = branch.true.frames[:, 0]
-            path = job.folder / "branches" / _slug(index, branch.name) / f"branch.{kind}"
-            truth = {} if branch.true is None else {f"true/{name}": branch.truth(name) for name in ("gap_m",)}
-            scalars = {"ssim": branch.ssim[:, 0], **{k: v for k, v in truth.items() if v is not None}}
-            write_views(kind, path, branch.learned.t_s, pictures, branch.learned.motion[:, 0], scalars)
+        _views(job.folder, kind, branches)
     return _summary(branches, rows, courses, steps)
 
 
@@ -179,7 +172,8 @@ def _report(
         "true frames, the floor of that error; *(unedited)*: the same of the branch without edits.",
         "",
         "*gap* and *collision*: the truth, beside what the judge's perception reads from the learned frames; its gap",
-        "on true frames is the floor of that. A dash is nobody ahead, or footage that perception does not know.",
+        "on true frames is the floor of that. A gap that is read is the median of the frames around the moment. A dash",
+        "is nobody ahead, or footage that perception does not know.",
     ]
     if not any(verdict.read_share > 0.5 for branch in branches for verdict in branch.verdicts):
         lines += ["", "Most steps of the learned frames could not be read: their paths are not known."]
@@ -206,6 +200,21 @@ def _keep(job: Job, staged: Staged, branches: Sequence[Compared]) -> None:
                 camera=staged.camera,
                 provenance={**about, "branch": branch.name, "row": b, **({"world": "true"} if name == "true" else {})},
             )
+
+
+def _views(folder: Path, kind: str, branches: Sequence[Compared]) -> None:
+    """A view of every branch, in its folder: the first sample and the true drive."""
+    for index, branch in enumerate(branches):
+        pictures, scalars = {"learned": branch.learned.frames[:, 0]}, {"ssim": branch.ssim[:, 0]}
+        if branch.true is not None:
+            pictures["true"] = branch.true.frames[:, 0]
+        if (gap := branch.truth("gap_m")) is not None:
+            scalars["true/gap_m"] = gap
+        for name, verdict in (("learned", next(iter(branch.verdicts), None)), ("true", branch.true_verdict)):
+            if verdict is not None:
+                scalars |= {f"read/{name}/{column}": values for column, values in verdict.columns().items()}
+        path = folder / "branches" / _slug(index, branch.name) / f"branch.{kind}"
+        write_views(kind, path, branch.learned.t_s, pictures, branch.learned.motion[:, 0], scalars)
 
 
 def _film(folder: Path, staged: Staged, branches: Sequence[Compared]) -> None:

@@ -191,9 +191,10 @@ def scenario_text(episode: Episode, find: Find, config: MineConfig) -> str:
         length_s = float(np.clip(t_s[find.end - 1] + _AFTER_S - newest_s, 5.0, 20.0))
     # A tenth less than what is left: the last motion of an episode is unknown.
     length_s = max(0.1, min(length_s, float(t_s[-1]) - newest_s - 0.1))
+    words = f"{find.kind.replace('_', ' ')} {t_s[find.begin]:.0f} s into {episode.episode_id}"
     lines = [
         f"# Found by mode=mine: {find.value:.3g} {find.unit}, {t_s[find.begin]:.1f} s into {episode.episode_id}.",
-        f"name: {json.dumps(find.kind.replace('_', ' ') + ' in ' + episode.episode_id)}",
+        f"name: {json.dumps(words)}",
         "context:",
         f"  data: {json.dumps(str(config.data))}",
         f"  episode: {json.dumps(episode.episode_id)}",

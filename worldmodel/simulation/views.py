@@ -2,7 +2,8 @@
 
 Frames, the path on the ground, motion and any scalars. Both need the ``viz`` extra, which is imported when a view is
 written. Entities: ``camera/<name>``, ``path``, ``motion/speed_mps``, ``motion/yaw_rate_radps``, and scalars by their
-names. Knows the two formats, nothing of what the numbers mean.
+names (what was read from the frames of a camera: ``read/<name>/gap_m`` and so on). Knows the two formats, nothing of
+what the numbers mean.
 
 Shapes: T frames; H, W pixels.
 """
