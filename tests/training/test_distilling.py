@@ -5,7 +5,8 @@ import torch
 from tests.tiny import tiny_model
 from tests.training.test_own_drives import CONFIG, LENGTH, TRUE_FRAMES, life
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
-from worldmodel.training.distilling import Taught
+from worldmodel.nn.transformer import Block, compile_blocks
+from worldmodel.training.distilling import Taught, twin
 from worldmodel.training.own_drives import OwnDrives
 
 SAMPLER = SamplerConfig(2)
@@ -56,3 +57,14 @@ def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
             assert told.motion[:, 1:].isfinite().all()
             for latent, row in zip(latents, old):
                 assert torch.equal(latent, own.state()["own"][0][row, ages[row] - 4 : ages[row]])
+
+
+def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
+    network = tiny_model().dynamics
+    compile_blocks(network)
+    other = twin(network)
+    assert all(x.data_ptr() != y.data_ptr() for x, y in zip(network.parameters(), other.parameters()))
+    assert all(torch.equal(x, y) for x, y in zip(network.state_dict().values(), other.state_dict().values()))
+    for block in other.modules():
+        if isinstance(block, Block):
+            assert block.within.__self__ is block  # pyright: ignore[reportFunctionMemberAccess]

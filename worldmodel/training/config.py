@@ -193,7 +193,7 @@ class TrainConfig:
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
     distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
     distil_stage: StageConfig = dataclasses.field(
-        default_factory=lambda: StageConfig(0, learning_rate=1e-4, checkpoint_every=50)
+        default_factory=lambda: StageConfig(0, learning_rate=6e-5, checkpoint_every=50)
     )
     perception: PerceptionConfig = dataclasses.field(default_factory=PerceptionConfig)
     perception_stage: StageConfig = dataclasses.field(

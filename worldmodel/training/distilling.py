@@ -9,7 +9,6 @@ Legend: R rows, K frames of a step, T frames of a clip.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.matching import critic_loss, matched
 from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame
 from worldmodel.nn.ring import Ring
+from worldmodel.nn.transformer import compile_blocks
 from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.own_drives import Draw, OwnDrives
@@ -30,6 +30,13 @@ from worldmodel.training.stages import Stage, freeze, prepared_life
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
     """How frames of the finished model are drawn: as it was taught to."""
     return dataclasses.replace(config.sampler, steps=config.distil.steps, guidance=1.0, prompt_guidance=1.0)
+
+
+def twin(network: Dynamics) -> Dynamics:
+    """The same network with weights of its own; what is compiled of the one (``compile_blocks``) is not the other's."""
+    other = Dynamics(network.config, tokens=network.tokens, channels=network.channels, views=network.views)
+    other.load_state_dict(network.state_dict())
+    return other.to(network.latent_mean.device)
 
 
 class DistilStage(Stage):
@@ -55,12 +62,15 @@ class DistilStage(Stage):
         teacher: Dynamics | None = None,
     ) -> None:
         super().__init__(config, config.distil_stage)
-        self.network, self.critic = network, copy.deepcopy(network)
+        self.network, self.critic = network, twin(network)
         #: What comes out: the network swings about what it is pulled to.
-        self.average = freeze(copy.deepcopy(network))
+        self.average = freeze(twin(network))
         # In lists: they are not trained, nor a part of this stage's checkpoints.
-        self._teacher, self._tokenizer = [teacher or copy.deepcopy(network)], [tokenizer]
+        self._teacher, self._tokenizer = [teacher or twin(network)], [tokenizer]
         freeze(self._teacher[0])
+        if config.compile:
+            compile_blocks(self.critic)
+            compile_blocks(self._teacher[0])
         self.sampler = distilled_sampler(config)
         d = config.distil
         self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, staggered=True)
