@@ -23,8 +23,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 drive: $(VENV)/.installed  ## a minute's drive in the bundled model, in outputs/drive
 	$(BIN)/python rollout.py
 
+# The server's tests are about keeping pace, so they have the machine to themselves.
 test: $(VENV)/.installed  ## all tests, the slow ones too, a file to a core at a time
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/server
+	$(BIN)/python -m pytest tests/server
 
 lint: $(VENV)/.installed  ## ruff, ruff format, pyright
 	$(BIN)/ruff check .
