@@ -62,7 +62,8 @@ class DistilStage(Stage):
         teacher: Dynamics | None = None,
     ) -> None:
         super().__init__(config, config.distil_stage)
-        self.network, self.critic = network, twin(network)
+        # The critic begins as the teacher: a model that was taught here before is no denoiser any more.
+        self.network, self.critic = network, twin(teacher or network)
         #: What comes out: the network swings about what it is pulled to.
         self.average = freeze(twin(network))
         # In lists: they are not trained, nor a part of this stage's checkpoints.
