@@ -31,8 +31,8 @@ from worldmodel.training.corpus import read_stretch, write_stretch
 from worldmodel.training.episodes import episode_names, read_episode
 from worldmodel.types import EgoMotion, Tags
 
-#: Latents of a frame in the cache of a run: the frame's own and the moved one's, as many as `nano` may have at most.
-LATENTS = (2, 72, 16)
+#: Latents of a frame in the cache of a run: the frame's own and the moved one's, as many as those of `nano`.
+LATENTS = (2, 64, 48)
 
 
 def make_set(root: Path, episodes: int = 4, length: int = 300) -> None:
