@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told, join
 from worldmodel.dynamics.objective import blend, moved_at
-from worldmodel.dynamics.sampler import FINEST
+from worldmodel.dynamics.sampler import FINEST, guided, less_told
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 
@@ -38,8 +38,7 @@ def denoised(
     network: Dynamics, x_BTVNC: Tensor, tau_BT: Tensor, told: Told, *, guidance: float = 1.0, tag_guidance: float = 1.0
 ) -> Tensor:
     """What a network takes noisy clips to be; both guidances, on motion and on tags, as in ``sampler``."""
-    untold = [(told.without_motion(), guidance - 1), (told.without_tags(), tag_guidance - 1)]
-    untold = [(less, further) for less, further in untold if further]
+    untold = less_told(told, guidance, tag_guidance)
     copies, d_BT = 1 + len(untold), torch.full_like(tau_BT, 1 / FINEST)
     every = network(
         x_BTVNC.repeat(copies, 1, 1, 1, 1),
@@ -47,8 +46,7 @@ def denoised(
         d_BT.repeat(copies, 1),
         join([told, *(less for less, _ in untold)]),
     )
-    said, *free = every.float().chunk(copies)
-    return said + sum(further * (said - less) for less, (_, further) in zip(free, untold))
+    return guided(every.float(), untold)
 
 
 @torch.no_grad()

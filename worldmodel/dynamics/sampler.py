@@ -78,6 +78,18 @@ def shown(told: Told, moved_BVNC: Float[Tensor, "b v n c"], noise_BVNC: Tensor, 
     return dataclasses.replace(told, moved=moved[:, None], moved_tau=moved.new_full((len(moved), 1), moved_tau))
 
 
+def less_told(told: Told, guidance: float, tag_guidance: float) -> list[tuple[Told, float]]:
+    """What guidance pulls away from, of motion and of tags, and how much further than it; those of 1 are left out."""
+    untold = [(told.without_motion(), guidance - 1), (told.without_tags(), tag_guidance - 1)]
+    return [(less, further) for less, further in untold if further]
+
+
+def guided(every: Tensor, untold: Sequence[tuple[Told, float]]) -> Tensor:
+    """Further than what came untold, of what was said of all rows told, then of all rows less told, in one batch."""
+    clean, *free = every.chunk(1 + len(untold))
+    return clean + sum(further * (clean - less) for less, (_, further) in zip(free, untold))
+
+
 @torch.no_grad()
 def draw_frame(
     network: Dynamics,
@@ -103,8 +115,7 @@ def draw_frame(
     d_B = x.new_full((len(x),), stride if sampler.shortcuts else 1 / FINEST)
     # What is untold, and how much further than it: told and untold in one pass, as one world alone is bound by how many
     # there are. Both guidances pull away from what would come without theirs, from where the other leaves it.
-    untold = [(told.without_motion(), sampler.guidance - 1), (told.without_tags(), sampler.prompt_guidance - 1)]
-    untold = [(less, further) for less, further in untold if further]
+    untold = less_told(told, sampler.guidance, sampler.prompt_guidance)
     copies = 1 + len(untold)
     if untold:
         told, ring = join([told, *(less for less, _ in untold)]), ring.times(copies)
@@ -114,8 +125,7 @@ def draw_frame(
             clean = network.step(x, tau_B, d_B, told, ring)
         else:
             every = network.step(x.repeat(copies, 1, 1, 1), tau_B.repeat(copies), d_B.repeat(copies), told, ring)
-            clean, *free = every.chunk(copies)
-            clean = clean + sum(further * (clean - less) for less, (_, further) in zip(free, untold))
+            clean = guided(every, untold)
         x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) * stride
     return x
 

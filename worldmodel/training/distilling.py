@@ -80,16 +80,6 @@ class DistilStage(Stage):
         """Lightning's hook: the teacher goes where the others are."""
         self._teacher[0].to(self.device)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: own drives go on where they were."""
-        checkpoint["own_drives"] = self.own.state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook."""
-        self._own_state = checkpoint["own_drives"]
-
-    _own_state: dict[str, Any] | None = None
-
     def configure_optimizers(self) -> Any:
         """As of every stage, and for the critic at its own rate. Without momentum: what is aimed at moves."""
         groups = [
@@ -106,9 +96,6 @@ class DistilStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """Own drives go on, and are learned from. ``batch`` is nothing."""
-        if self._own_state is not None:
-            self.own.restore(self._own_state, self.network)
-            self._own_state = None
         d, generator = self.run_config.distil, self.generator()
         decay = min(d.average, self.global_step / (self.global_step + 10))
         for mean, now in zip(self.average.parameters(), self.network.parameters()):
@@ -117,7 +104,7 @@ class DistilStage(Stage):
             self._advance(d.true_frames + d.clip, generator, draw_frame)
         taught = Taught(int(torch.randint(d.steps, (), generator=generator)))
         self._advance(d.frames, generator, taught)
-        recent = self.own.recent(d.clip, drawn=d.frames)
+        recent = self.own_drives().recent(d.clip, drawn=d.frames)
         if recent is None:  # every row has just begun anew
             return sum((p.sum() * 0 for p in self.parameters()), torch.zeros((), device=self.device))
         rows, own, told = recent
@@ -145,7 +132,9 @@ class DistilStage(Stage):
         levels = dataclasses.replace(
             self.run_config.objective, past_tau_min=sampler.past_tau, moved_tau_min=sampler.moved_tau
         )
-        self.own.advance(self.network, self._tokenizer[0], levels, generator, frames=frames, sampler=sampler, draw=draw)
+        self.own_drives().advance(
+            self.network, self._tokenizer[0], levels, generator, frames=frames, sampler=sampler, draw=draw
+        )
 
 
 class Taught:

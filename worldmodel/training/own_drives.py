@@ -109,8 +109,8 @@ class OwnDrives:
             which rows, latents ``(rows, T, V, N, C)``, and what was told. What led to the first frame of each is not
             known, as of a true clip.
         """
-        rows = [row for row, age in enumerate(self._ages) if age >= max(length, self.true_frames + drawn)]
-        index = self._last(length, [row in rows for row in range(self.rows)])
+        chosen = [age >= max(length, self.true_frames + drawn) for age in self._ages]
+        index = self._last(length, chosen)
         if index is None:
             return None
         told, moved = self._told.rows(index), None
@@ -118,6 +118,7 @@ class OwnDrives:
         if self._told.moved is not None:
             moved = self._moved[index]
             moved[:, 0] = torch.nan
+        rows = [row for row, wanted in enumerate(chosen) if wanted]
         return rows, self._own[index], Told(told.motion, told.tags, moved)
 
     def errors(self, length: int) -> tuple[Tensor, Tensor] | None:

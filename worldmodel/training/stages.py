@@ -74,6 +74,9 @@ class Stage(lightning.LightningModule):
 
     name = ""
     network: Any
+    #: Of stages that have them; they go on where they were when a run is resumed.
+    own: OwnDrives | None = None
+    _own_state: dict[str, Any] | None = None
 
     def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
         super().__init__()
@@ -98,6 +101,23 @@ class Stage(lightning.LightningModule):
         """Lightning's hook: time may be up."""
         if self.done(self.global_step) >= 1:
             self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: own drives go on where they were."""
+        waiting = self._own_state is not None  # resumed, and no step has needed them yet
+        checkpoint["own_drives"] = self._own_state if waiting else self.own.state() if self.own else {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook; the drives are taken up at the next step, when the network is where it belongs."""
+        self._own_state = checkpoint["own_drives"]
+
+    def own_drives(self) -> OwnDrives:
+        """Those of the stage, as the checkpoint had them where there was one."""
+        assert self.own is not None
+        if self._own_state is not None:
+            self.own.restore(self._own_state, self.network)
+            self._own_state = None
+        return self.own
 
     def generator(self) -> torch.Generator:
         """The random stream of the current step."""
@@ -222,21 +242,9 @@ class DynamicsStage(Stage):
         self.network = network
         self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
         rows = config.clips.own_rows
-        self.own = None
         if life and rows:
             self.own = OwnDrives(prepared_life(self, life), rows, true_frames=config.clips.own_true, staggered=True)
         self.sampler = config.sampler
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: own drives go on where they were."""
-        waiting = self._own_state is not None  # resumed, and no step has needed them yet
-        checkpoint["own_drives"] = self._own_state if waiting else self.own.state() if self.own else {}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook; the drives are taken up at the next step, when the network is where it belongs."""
-        self._own_state = checkpoint["own_drives"]
-
-    _own_state: dict[str, Any] | None = None
 
     def with_own_drives(
         self, clean: Tensor, told: Told, generator: torch.Generator
@@ -247,13 +255,10 @@ class DynamicsStage(Stage):
             what frames look like as the past, what is told, the truth ``(B, T, V, N, C)``, and how many rows of the
             batch, the first, are no longer those of the given clips.
         """
-        assert self.own is not None
-        if self._own_state is not None:
-            self.own.restore(self._own_state, self.network)
-            self._own_state = None
+        own_drives = self.own_drives()
         config, clips = self.run_config, self.run_config.clips
         if self.global_step % clips.own_every == 0:
-            self.own.advance(
+            own_drives.advance(
                 self.network,
                 self._tokenizer[0],
                 config.objective,
@@ -262,10 +267,10 @@ class DynamicsStage(Stage):
                 sampler=config.sampler,
             )
         length, past = clean.shape[1], clean
-        if (errors := self.own.errors(length)) is not None:
+        if (errors := own_drives.errors(length)) is not None:
             past, told = lay_on(clean, told, errors, clips.error_share, generator, most_rms=clips.error_rms)
         rows = 0
-        if (own := self.own.clips(length, oldest=clips.own_taught)) is not None:
+        if (own := own_drives.clips(length, oldest=clips.own_taught)) is not None:
             # First, because the last rows of a batch are those asked for larger steps.
             rows = min(len(own[0]), len(clean))
             past, clean = torch.cat([own[0][:rows], past[rows:]]), torch.cat([own[2][:rows], clean[rows:]])
