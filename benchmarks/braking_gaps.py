@@ -1,6 +1,6 @@
 """Told to brake behind somebody: does the gap grow, in the learned world as in the true one?
 
-    python benchmarks/braking_gaps.py docs/gpu/nano_base --scenarios 12 --out outputs/braking_gaps
+    python benchmarks/braking_gaps.py nano --scenarios 12 --out outputs/braking_gaps
 
 Roads of the reference world on a clear day, of seeds that no training uses, each with a car ahead that is to brake when
 the drive is over (that brings it there): the first in which it is 8 to 28 m ahead at 8 m/s or more when the context

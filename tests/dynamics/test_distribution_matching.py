@@ -92,5 +92,5 @@ def test_a_critic_that_learns_own_clips_is_less_wrong_of_them_than_the_teacher()
 
 def test_unknown_motion_is_nothing_new() -> None:
     own, told = clips()
-    goal = matched(MODEL.dynamics, Says(own), own, dataclasses.replace(told.without_motion()), generator(), guidance=2)  # pyright: ignore
+    goal = matched(MODEL.dynamics, Says(own), own, told.without_motion(), generator(), guidance=2)  # pyright: ignore
     assert goal.isfinite().all()
