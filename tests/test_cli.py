@@ -57,7 +57,8 @@ def test_a_stopped_drive_says_where_it_is_and_plays(model, tmp_path, stop):
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == f"stopped: what was finished is in {partial}"
     assert "Traceback" not in stderr
-    assert len(load_drive(partial)) >= 11
+    # Of the twelve lines the first is a header, and the last row's frame may not have come.
+    assert len(load_drive(partial)) >= 10
     assert not out.exists()
 
 
