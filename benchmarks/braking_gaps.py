@@ -218,7 +218,7 @@ def main() -> None:
     model, judge = WorldModel.from_pretrained(given.model), Reader.from_pretrained("judge")
     asked = {n: getattr(given, n) for n in ("guidance", "past_tau", "moved_tau", "steps")}
     sampler: SamplerConfig = dataclasses.replace(model.sampler, **{n: v for n, v in asked.items() if v is not None})
-    session = Session(model, sampler=sampler)
+    session = Session(model, sampler=sampler, precision="auto")
     given.out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
     for path in sorted(given.out.glob("road_*.npz")):

@@ -82,7 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--worlds", default="1,8,64")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=1)
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = WorldConfig(
-        model=given.model, device=given.device, precision=given.precision, threads=given.threads,
+        model=given.model, device=given.device, precision=given.precision, compile=given.compile, threads=given.threads,
         steps_per_frame=given.steps_per_frame,
     )  # fmt: skip
     session, about = open_world(config)

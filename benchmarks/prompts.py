@@ -95,7 +95,7 @@ def reading_table(rows) -> str:
 def drives(args, encoder) -> None:
     model, reader = WorldModel.from_pretrained(args.model, device=args.device), Reader.from_pretrained("judge")
     asked = {"prompt_guidance": args.prompt_guidance} if args.prompt_guidance else {}
-    world = Session(model, sampler=dataclasses.replace(model.sampler, **asked), device=args.device)
+    world = Session(model, sampler=dataclasses.replace(model.sampler, **asked), device=args.device, precision="auto")
     profile = Profile.load(find_document("profiles", "winding"))
     folder = args.out / f"{model.hashes()['dynamics'][:12]}_guidance_{world.sampler.prompt_guidance:g}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ def main() -> None:
                     change = change or change_of(number, model.camera(), frames)
                     asked = {"steps": steps, "prompt_guidance": guidance}
                     sampler = dataclasses.replace(model.sampler, **{k: v for k, v in asked.items() if v})
-                    world = Restyling(model, level=level, sampler=sampler, device=args.device)
+                    world = Restyling(model, level=level, sampler=sampler, device=args.device, precision="auto")
                     said, _ = read_prompt(change.prompt)
                     given = change.moments(wanted_tags(change, said))
                     drawn = []

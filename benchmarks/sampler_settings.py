@@ -111,7 +111,7 @@ def main() -> None:
              for c in clips]  # fmt: skip
     at = [round(second / model.dt_s) for second in SHEET_S if second <= asked.seconds]
     for words in asked.settings.split(";"):
-        world = Session(model, sampler=setting_of(words, model.sampler), device=device)
+        world = Session(model, sampler=setting_of(words, model.sampler), device=device, precision="auto")
         frames = [world.start(begun, seed=0)]
         for step in range(steps):
             made = world.step(EgoMotion(told[0, :, step], told[1, :, step]))

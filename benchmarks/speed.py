@@ -79,20 +79,20 @@ def loader_fps(model: WorldModel, seconds: float) -> dict[str, float]:
     return {"loader_mp4_fps": 64 / from_disk, "loader_memory_fps": 64 / from_memory}
 
 
-def world_fps(model: WorldModel, seconds: float, batch: int) -> dict[str, float]:
+def world_fps(model: WorldModel, seconds: float, batch: int, precision: str, compiled: bool) -> dict[str, float]:
     """A running world of ``batch`` rows as a whole, and its parts: dynamics, moving the last frame, pixels."""
-    world = Session(model)
+    world = Session(model, precision=precision, compiled=compiled)
     world.start(a_clip(model, 4), batch=batch)
     motion = EgoMotion(10.0, 0.05)
     together = median_s(lambda: world.step(motion), seconds)
-    d = model.dynamics
+    tokenizer, d = world.networks.tokenizer, world.networks.dynamics
     z = d.normalise(world.latents())
     told = motion_channels(*(torch.full((batch,), x) for x in (10.0, 0.05, model.dt_s, 1.4)))
-    with torch.no_grad():
-        pictures = model.tokenizer.decode(world.latents()[:, 0])
-        decoding = median_s(lambda: model.tokenizer.decode(world.latents()[:, 0]), seconds)
-        moving = median_s(lambda: move_ahead(model.tokenizer, d, z, told, frames_BVCHW=pictures[:, None]), seconds)
-        moved = move_ahead(model.tokenizer, d, z, told)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=world.precision == "bf16"):
+        pictures = tokenizer.decode(world.latents()[:, 0])
+        decoding = median_s(lambda: tokenizer.decode(world.latents()[:, 0]), seconds)
+        moving = median_s(lambda: move_ahead(tokenizer, d, z, told, frames_BVCHW=pictures[:, None]), seconds)
+        moved = move_ahead(tokenizer, d, z, told).float()
         tags = torch.zeros(batch, 1, len(VOCABULARY), dtype=torch.int64)
         sampler = model.sampler
         says = shown(Told(told[:, None], tags), moved, torch.randn_like(moved), sampler.moved_tau)
@@ -121,6 +121,8 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--seconds", type=float, default=3.0, help="per figure")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="of the running world")
+    parser.add_argument("--compile", action="store_true", help="the running world: a minute for each batch")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -133,7 +135,7 @@ def main() -> None:
     with torch.no_grad():
         figures["encoder_fps"] = 1 / median_s(lambda: model.tokenizer.encode(frame), arguments.seconds)
     for batch in (1, 8):
-        figures |= world_fps(model, arguments.seconds, batch)
+        figures |= world_fps(model, arguments.seconds, batch, arguments.precision, arguments.compile)
         share = figures[f"dynamics_gflops_batch{batch}"] / figures["fp32_matmul_gflops"]
         figures[f"dynamics_share_of_matmul_batch{batch}"] = share
     parameters = sum(p.numel() for p in model.dynamics.parameters()) / 1e6

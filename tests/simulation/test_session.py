@@ -293,4 +293,4 @@ def test_a_world_that_was_not_started_says_so() -> None:
     with pytest.raises(ValueError, match="steps_per_frame"):
         Session(tiny_model(), sampler=SamplerConfig(3))
     with pytest.raises(ValueError, match="precision"):
-        Session(tiny_model(), precision="bf16")
+        Session(tiny_model(), precision="fp16")

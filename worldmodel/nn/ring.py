@@ -24,13 +24,13 @@ class Ring:
 
     Attributes:
         keys, values: one ``(B, N, G, W, K)`` tensor per temporal layer.
-        slot: where the current frame is written.
+        slot: where the current frame is written, a number on the device, so that compiled code is the same for all.
         count_B: finished frames each row has in the ring, saturating at W - 1.
     """
 
     keys: list[Float[Tensor, "b n g w k"]]
     values: list[Float[Tensor, "b n g w k"]]
-    slot: int
+    slot: Int[Tensor, ""]
     count_B: Int[Tensor, " b"]
 
     @classmethod
@@ -42,7 +42,7 @@ class Ring:
         return cls(
             keys=[like.new_zeros(shape) for _ in range(layers)],
             values=[like.new_zeros(shape) for _ in range(layers)],
-            slot=0,
+            slot=torch.zeros((), dtype=torch.int64, device=like.device),
             count_B=torch.zeros(batch, dtype=torch.int64, device=like.device),
         )
 
@@ -53,8 +53,8 @@ class Ring:
 
     def write(self, layer: int, k_BNGK: Tensor, v_BNGK: Tensor) -> None:
         """Put the current frame's keys and values in its slot; a later pass over the same frame overwrites them."""
-        self.keys[layer][:, :, :, self.slot] = k_BNGK
-        self.values[layer][:, :, :, self.slot] = v_BNGK
+        for side, x_BNGK in ((self.keys[layer], k_BNGK), (self.values[layer], v_BNGK)):
+            side.index_copy_(3, self.slot[None], x_BNGK[:, :, :, None].to(side.dtype))
 
     def age_W(self) -> Int[Tensor, " w"]:
         """How many frames before the current one each slot was written."""
@@ -86,7 +86,7 @@ class Ring:
 
     def put_row(self, row: int, other: Ring) -> None:
         """Make one row what the only row of ``other`` is, turned so that its newest frame has the age it has there."""
-        shift = self.slot - other.slot
+        shift = int(self.slot - other.slot)
         for mine, its in zip(self.keys + self.values, other.keys + other.values):
             mine[row] = torch.roll(its[0], shift, dims=2)
         self.count_B = self.count_B.clone()
@@ -99,7 +99,8 @@ class Ring:
 
         def together(sides: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
             return [
-                torch.cat([torch.roll(x, slot - ring.slot, dims=3) for x, ring in zip(side, rings)]) for side in sides
+                torch.cat([torch.roll(x, int(slot - ring.slot), dims=3) for x, ring in zip(side, rings)])
+                for side in sides
             ]
 
         return cls(

@@ -79,9 +79,7 @@ class LearnedRows:
 
     def open(self, context: Clip | Tags, seed: int) -> tuple[SessionState, FrameArray]:
         """See ``Rows``."""
-        mine = self._session
-        session = Session(mine.model, sampler=mine.sampler, device=str(mine.device), precision=mine.precision)
-        session.dt_s = self.dt_s
+        session = self._session.another()
         frames = session.start(context, seed=seed)
         return session.snapshot(), frames[0]
 

@@ -160,6 +160,7 @@ def _session(about: Mapping[str, Any]) -> Session:
         **sampler,
         device=about["device"],
         precision=about["precision"],
+        compile=about.get("compiled", False),
         threads=about["threads"],
     )
     world, opened = open_world(config)

@@ -170,7 +170,7 @@ def fitting_sampler(session: Session) -> SamplerConfig:
     (``docs/serve.md``). A world that is slower than real time is the lesser evil.
     """
     own = session.sampler
-    trial = Session(session.model, sampler=own, device=str(session.device), precision=session.precision)
+    trial = session.another()
     trial.start(Tags.unknown())
     steps = own.steps
     while True:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from gymnasium.envs.registration import register, registry
 
+from worldmodel.simulation.networks import Precision
+
 _HERE = "worldmodel.simulation.registration"
 #: Environment to the functions that make one and many.
 ENVIRONMENTS = {
@@ -55,7 +57,8 @@ def drive_world(
     tags: str = "",
     steps_per_frame: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "auto",
+    compile: bool = False,
     judge: str = "judge",
 ) -> tuple[Any, Callable[[int], Any], Any]:
     """A learned world, what it starts for a seed, and who says when a drive has failed.
@@ -63,7 +66,7 @@ def drive_world(
     Args:
         model: bundled name, folder or Hub repository.
         length_s, context_s, tags: of the scenarios it makes itself, as those of ``rollout.py``.
-        steps_per_frame, device, precision: as those of ``rollout.py``.
+        steps_per_frame, device, precision, compile: as those of ``rollout.py``.
         judge: perception that ends an episode at a collision or off the road, a bundled name or a folder; empty for
             none: then episodes end at their length alone.
     """
@@ -73,7 +76,9 @@ def drive_world(
     from worldmodel.simulation.worlds import WorldConfig, open_world
     from worldmodel.types import Scenario
 
-    settings = WorldConfig(model=model, steps_per_frame=steps_per_frame, device=device, precision=precision)
+    settings = WorldConfig(
+        model=model, steps_per_frame=steps_per_frame, device=device, precision=precision, compile=compile
+    )
     world, about = open_world(settings)
     config = StartConfig(context_s=context_s, tags=tags)
 

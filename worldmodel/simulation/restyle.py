@@ -104,6 +104,7 @@ def run(config: RestyleConfig) -> Path:
         sampler=session.sampler,
         device=str(session.device),
         precision=config.precision,
+        compiled=config.compile,
     )
     footage = open_footage(config, world.camera)
     first = footage.nearest(config.t_s + float(footage.t_s[0]))

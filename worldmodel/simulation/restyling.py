@@ -35,7 +35,7 @@ class Restyling(Session):
     Args:
         model: a world model.
         level: signal level the given frames are noised to: the lower, the more is drawn anew; below 1.
-        sampler, device, precision: as of ``Session``.
+        sampler, device, precision, compiled: as of ``Session``.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class Restyling(Session):
         sampler: SamplerConfig | None = None,
         device: str = "cpu",
         precision: str = "fp32",
+        compiled: bool = False,
     ) -> None:
         if not 0 <= level < 1:
             raise ValueError(f"level: expected a number from 0 and below 1, got {level}")
-        super().__init__(model, sampler=sampler, device=device, precision=precision)
+        super().__init__(model, sampler=sampler, device=device, precision=precision, compiled=compiled)
         self.level = level
         self._given: Tensor | None = None
 
@@ -77,7 +78,7 @@ class Restyling(Session):
         if self._given is None:
             return super()._draw(told, sampler)
         x = sketched(self._given, self._noise(DRAW), self.level)
-        return draw_frame(self.model.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
+        return draw_frame(self.networks.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
 
 
 def restyled(

@@ -20,6 +20,7 @@ from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, shown
 from worldmodel.model import WorldModel, move_ahead
 from worldmodel.nn.ring import Ring
+from worldmodel.simulation.networks import best_precision, fast_networks
 from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
@@ -67,7 +68,8 @@ class Session:
         model: a world model.
         sampler: how frames are drawn; ``None`` for the model's own settings.
         device: ``cpu`` or ``cuda``.
-        precision: ``fp32``, or ``bf16`` on an accelerator.
+        precision: ``fp32``, ``bf16``, or ``auto`` for what the device is fastest in; contexts are read in fp32 anyway.
+        compiled: take most of a minute at the first steps to make the others twice as fast.
     """
 
     def __init__(
@@ -77,15 +79,15 @@ class Session:
         sampler: SamplerConfig | None = None,
         device: str = "cpu",
         precision: str = "fp32",
+        compiled: bool = False,
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision: expected fp32 or bf16, got {precision!r}")
-        if precision == "bf16" and device == "cpu":
-            raise ValueError("precision: on a CPU everything runs in fp32; bf16 needs device=cuda")
+        self.precision = best_precision(precision, device)
         self.model = model.eval().to(device)
         self.sampler = (sampler or model.sampler).validate()
-        self.device, self.precision = torch.device(device), precision
+        self.device = torch.device(device)
         self.camera, self.dt_s = model.camera(), model.dt_s
+        #: What is called at each step; ``model`` is what it was made from.
+        self.networks = fast_networks(model, precision=self.precision, compiled=compiled)
         self._latents: Tensor | None = None
         #: The newest frames (B, C, H, W) where they have been decoded: the next step moves them.
         self._pictures: Tensor | None = None
@@ -96,6 +98,14 @@ class Session:
     def batch(self) -> int:
         """Rows of the running world."""
         return len(self._seeds)
+
+    def another(self, sampler: SamplerConfig | None = None) -> Session:
+        """A world of the same networks that has not begun; with a sampler of its own, or with this one's."""
+        other = Session.__new__(Session)
+        other.__dict__.update(self.__dict__)
+        other.sampler = (sampler or self.sampler).validate()
+        other._latents, other._pictures, other._seeds, other._steps = None, None, [], []
+        return other
 
     @torch.no_grad()
     def start(
@@ -134,8 +144,7 @@ class Session:
         self._check_row("reset", row)
         if seed is not None:
             self._seeds[row] = seed
-        alone = Session.__new__(Session)
-        alone.__dict__.update(self.__dict__)
+        alone = self.another()
         alone.start(context, batch=1, seed=self._seeds[row])
         self.restore_row(row, alone.snapshot())
 
@@ -202,7 +211,7 @@ class Session:
         if self._pictures is None:
             latents = self.latents()[:, 0].clamp(-1, 1)
             with self._autocast():
-                self._pictures = self.model.tokenizer.decode(latents)
+                self._pictures = self.networks.tokenizer.decode(latents)
         return to_frames(self._pictures).cpu().numpy()
 
     def latents(self) -> Tensor:
@@ -298,7 +307,8 @@ class Session:
         """Leave the newest frames in the ring; rows not in ``only`` stay as young as they are."""
         before = self._ring.count_B.clone()
         with self._autocast():
-            commit_frame(self.model.dynamics, self._state(), self._noise(KEEP), told, self._ring, self.sampler.past_tau)
+            network, keep = self.networks.dynamics, self._noise(KEEP)
+            commit_frame(network, self._state(), keep, told, self._ring, self.sampler.past_tau)
         for row in range(self.batch):
             if only is None or row in only:
                 self._steps[row] += 1
@@ -307,7 +317,7 @@ class Session:
 
     def _draw(self, told: Told, sampler: SamplerConfig | None = None) -> Tensor:
         noise = self._noise(DRAW)
-        return draw_frame(self.model.dynamics, noise, told, self._ring, sampler or self.sampler).float()
+        return draw_frame(self.networks.dynamics, noise, told, self._ring, sampler or self.sampler).float()
 
     def _noise(self, stream: int) -> Tensor:
         state = self._state()
@@ -323,9 +333,8 @@ class Session:
             return told
         pictures = None if self._pictures is None else self._pictures[:, None]
         with self._autocast():
-            moved = move_ahead(
-                self.model.tokenizer, self.model.dynamics, self._state(), told.motion[:, 0], frames_BVCHW=pictures
-            ).float()
+            tokenizer, dynamics = self.networks.tokenizer, self.networks.dynamics
+            moved = move_ahead(tokenizer, dynamics, self._state(), told.motion[:, 0], frames_BVCHW=pictures).float()
         return shown(told, moved, self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:

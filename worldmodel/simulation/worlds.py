@@ -17,11 +17,11 @@ import torch
 import worldmodel
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.model import WorldModel
+from worldmodel.simulation.networks import Precision
 from worldmodel.simulation.session import Session
 from worldmodel.types import World
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,8 @@ class WorldConfig:
         guidance: how much further than what is told leads; 1 for no further.
         prompt_guidance: the same of tags, those a prompt is read into among them.
         device: ``auto`` takes cuda where there is one.
-        precision: ``fp32``, or ``bf16`` on cuda.
+        precision: ``fp32``, ``bf16``, or ``auto`` for what the device is fastest in.
+        compile: take most of a minute at first to draw frames twice as fast.
         threads: of torch on a CPU; 0 for all cores. One is nearly as fast for a small model, does not stall beside
             other work as spinning threads do, and gives the same bytes whatever the number of cores.
     """
@@ -50,7 +51,8 @@ class WorldConfig:
     guidance: float | None = None
     prompt_guidance: float | None = None
     device: Device = "auto"
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
+    compile: bool = False
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -84,14 +86,15 @@ def open_world(config: WorldConfig) -> tuple[World, dict[str, Any]]:
         raise ValueError(f"device={device}: this machine has no CUDA device that torch {torch.__version__} can use")
     weights = WorldModel.from_pretrained(config.model, device=device)
     sampler = config.sampler(weights.sampler)
-    world = Session(weights, sampler=sampler, device=device, precision=config.precision)
+    world = Session(weights, sampler=sampler, device=device, precision=config.precision, compiled=config.compile)
     about = {
         "world": "learned",
         "model": config.model,
         "components": weights.hashes(),
         "sampler": dataclasses.asdict(sampler),
         "device": device,
-        "precision": config.precision,
+        "precision": world.precision,
+        "compiled": config.compile,
     }
     return world, about
 

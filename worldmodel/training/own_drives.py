@@ -166,7 +166,8 @@ class OwnDrives:
         self._told = Told(*(None if x is None else x.to(self._own.device) for x in state["told"]))  # pyright: ignore
         for mine, its in zip((self._own, self._moved, self._clean), (*state["own"], state["clean"])):
             mine.copy_(its)
-        keys, values, self._ring.slot, count = state["ring"]
+        keys, values, slot, count = state["ring"]
+        self._ring.slot = torch.as_tensor(slot, device=self._ring.slot.device)
         for mine, its in zip(self._ring.keys + self._ring.values, [*keys, *values]):
             mine.copy_(its)
         self._ring.count_B = count.to(self._ring.count_B.device)

@@ -157,8 +157,7 @@ class ImaginingPlanner:
 
 def planner_session(model: Session, steps: int) -> Session:
     """A session on the same model whose frames take ``steps`` denoising steps."""
-    sampler = dataclasses.replace(model.sampler, steps=steps)
-    return Session(model.model, sampler=sampler, device=str(model.device), precision=model.precision)
+    return model.another(dataclasses.replace(model.sampler, steps=steps))
 
 
 def _single(frame: FrameArray, session: Session) -> Clip:

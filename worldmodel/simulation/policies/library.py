@@ -55,7 +55,7 @@ class Tools:
 
     def planner(self) -> ImaginingPlanner:
         """A planner of one's own, on a model that is shared; its futures take two steps a frame."""
-        memory = Session(_model(self.model, self.device), device=self.device)
+        memory = Session(_model(self.model, self.device), device=self.device, precision="auto")
         return ImaginingPlanner(memory, planner_session(memory, steps=2), self.reader())
 
     def reader(self) -> StreamingReader:
