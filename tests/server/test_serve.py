@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_it_says_where_it_is_and_ends_in_order(model_folder, tmp_path, more):
     pytest.importorskip("uvicorn")
     command = [sys.executable, str(ROOT / "rollout.py"), "mode=serve", f"model={model_folder}", "port=0",
-               "context=weather=rain", "fit=false", f"out={tmp_path / 'saved'}", *more]  # fmt: skip
+               "context=weather=rain", "fit=false", "compile=false", f"out={tmp_path / 'saved'}", *more]  # fmt: skip
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # Whoever runs the tests in the background has them ignore Ctrl-C, and processes inherit that.
     listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731

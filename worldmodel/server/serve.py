@@ -140,6 +140,8 @@ def open_house(config: ServeConfig) -> tuple[House, Keeper, str]:
         session, about = open_world(config)
         assert isinstance(session, Session)
         title = f"the learned world of {config.model}"
+        if config.compile:
+            print("the networks are being compiled: up to a minute (compile=false begins at once)", flush=True)
         if config.fit and config.steps_per_frame is None:
             session.sampler = fitting_sampler(session)
             about["sampler"] = dataclasses.asdict(session.sampler)
