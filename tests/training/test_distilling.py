@@ -40,7 +40,7 @@ def test_what_is_taught_drives_as_it_would_otherwise_and_one_step_has_gradients(
 
 def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
     model = tiny_model()
-    own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES, shortest=TRUE_FRAMES + 3)
+    own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES, staggered=True)
     rng = torch.Generator().manual_seed(0)
     for _ in range(2 * LENGTH):
         own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=1, sampler=SAMPLER)
@@ -57,23 +57,6 @@ def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
             assert told.motion[:, 1:].isfinite().all()
             for latent, row in zip(latents, old):
                 assert torch.equal(latent, own.state()["own"][0][row, ages[row] - 4 : ages[row]])
-            truth, age = own.followed(recent[0], 2)
-            assert age.tolist() == [[ages[row] - 2, ages[row] - 1] for row in old]
-            for frames, row in zip(truth, old):
-                assert torch.equal(frames, own.state()["clean"][row, ages[row] - 2 : ages[row]])
-
-
-def test_lives_are_of_every_length() -> None:
-    model, shortest = tiny_model(), TRUE_FRAMES + 2
-    own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES, shortest=shortest)
-    rng, lengths = torch.Generator().manual_seed(0), []
-    before = [0, 0, 0]
-    for _ in range(12 * LENGTH):
-        own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=1, sampler=SamplerConfig(1))
-        ages = list(own.state()["ages"])
-        lengths += [old for old, age in zip(before, ages) if age <= old]
-        before = ages
-    assert set(lengths) == set(range(shortest, LENGTH + 1))
 
 
 def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:

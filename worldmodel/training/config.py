@@ -123,10 +123,7 @@ class DistilConfig:
     Attributes:
         teacher: a model with the same tokenizer, whose dynamics teaches; empty for the run's own as the stage begins.
         rows: own drives that go on beside each other.
-        true_frames: a drive begins with.
-        shortest_life, life: frames after which it follows another true one, drawn anew each time.
-        taught_frames: of its own, at first, that are also compared with the true ones they follow: so soon after it
-            there is little else they could be, and what is there must not fade.
+        true_frames, life: frames a drive begins with, and after which it follows another true one.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
@@ -140,9 +137,7 @@ class DistilConfig:
     teacher: str = ""
     rows: int = 12
     true_frames: int = 8
-    shortest_life: int = 16
     life: int = 180
-    taught_frames: int = 8
     frames: int = 4
     clip: int = 8
     steps: int = 4

@@ -74,7 +74,7 @@ class DistilStage(Stage):
             compile_blocks(self._teacher[0])
         self.sampler = distilled_sampler(config)
         d = config.distil
-        self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, shortest=d.shortest_life)
+        self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, staggered=True)
 
     def on_fit_start(self) -> None:
         """Lightning's hook: the teacher goes where the others are."""
@@ -119,9 +119,7 @@ class DistilStage(Stage):
             guidance=d.guidance,
             tag_guidance=d.tag_guidance,
         )[:, -d.frames :]
-        truth, age = self.own_drives().followed(rows, d.frames)
-        taught_still = (age < d.true_frames + d.taught_frames)[:, :, None, None, None]
-        loss = 0.5 * ((made - goal).square() + taught_still * (made - truth).square()).mean()
+        loss = 0.5 * (made - goal).square().mean()
         critic = sum(critic_loss(self.critic, own, told, generator) for _ in range(d.critic_passes)) / d.critic_passes
         self.log("pull", (goal - made.detach()).abs().mean(), prog_bar=True)
         self.log("critic", critic, prog_bar=True)

@@ -19,7 +19,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,12 +46,11 @@ class OwnDrives:
         life: the k-th drive to follow.
         rows: R.
         true_frames: a row begins with.
-        shortest: a life's length is drawn anew from this to all of a drive, short and long ones alike (by its
-            logarithm), so that there are rows of every age; ``None`` for whole drives.
+        staggered: whether the rows' first lives end one after the other, so that there are rows of every age.
     """
 
-    def __init__(self, life: Life, rows: int, *, true_frames: int, shortest: int | None = None) -> None:
-        self.life, self.rows, self.true_frames, self.shortest = life, rows, true_frames, shortest
+    def __init__(self, life: Life, rows: int, *, true_frames: int, staggered: bool = False) -> None:
+        self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
         self._born = 0
         self._ages: list[int] = []
         self._ends: list[int] = []
@@ -123,12 +121,6 @@ class OwnDrives:
         rows = [row for row, wanted in enumerate(chosen) if wanted]
         return rows, self._own[index], Told(told.motion, told.tags, moved)
 
-    def followed(self, rows: list[int], frames: int) -> tuple[Tensor, Tensor]:
-        """What the last ``frames`` of rows are in the drives they follow, ``(rows, T, V, N, C)``, and their ages."""
-        age_RT = torch.tensor([self._ages[row] for row in rows])[:, None] - frames + torch.arange(frames)
-        age_RT = hand_over(age_RT, self._own.device)
-        return self._clean[hand_over(torch.tensor(rows), self._own.device)[:, None], age_RT], age_RT
-
     def errors(self, length: int) -> tuple[Tensor, Tensor] | None:
         """How the last ``length`` frames of the rows that have as many of their own differ from the truth.
 
@@ -193,6 +185,8 @@ class OwnDrives:
         self._moved = torch.full_like(self._own, torch.nan)
         self._ring = network.transformer.new_ring(self.rows, network.frame_tokens(), like=self._own)
         self._ages, self._ends = [0] * self.rows, [length] * self.rows
+        if self.staggered:
+            self._ends = [max(1, round(length * (row + 1) / self.rows)) for row in range(self.rows)]
         for row in range(self.rows):
             self._follow(row, self._next())
 
@@ -202,7 +196,7 @@ class OwnDrives:
 
     def _follow_another(self, row: int) -> None:
         self._follow(row, self._next())
-        self._ages[row] = 0
+        self._ages[row], self._ends[row] = 0, self._own.shape[1]
         self._ring.forget(row)
 
     def _follow(self, row: int, number: int) -> None:
@@ -213,14 +207,6 @@ class OwnDrives:
         ):
             if mine is not None and its is not None:
                 mine[row] = its[0]
-        self._ends[row] = self._length_of(number)
-
-    def _length_of(self, number: int) -> int:
-        longest = self._own.shape[1]
-        if self.shortest is None or self.shortest >= longest:
-            return longest
-        share = np.random.default_rng(number).random()
-        return round(self.shortest * (longest / self.shortest) ** share)
 
 
 def lay_on(

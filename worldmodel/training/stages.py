@@ -243,9 +243,7 @@ class DynamicsStage(Stage):
         self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
         rows = config.clips.own_rows
         if life and rows:
-            self.own = OwnDrives(
-                prepared_life(self, life), rows, true_frames=config.clips.own_true, shortest=config.clips.own_taught
-            )
+            self.own = OwnDrives(prepared_life(self, life), rows, true_frames=config.clips.own_true, staggered=True)
         self.sampler = config.sampler
 
     def with_own_drives(
