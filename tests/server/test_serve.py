@@ -86,7 +86,7 @@ def test_as_many_steps_as_there_is_time_for_are_taken(monkeypatch, cost_of_a_pas
 
 def test_what_is_asked_for_is_not_fitted(model_folder, monkeypatch):
     monkeypatch.setattr(serving, "_step_s", lambda session: 100.0)
-    tags = {"model": str(model_folder), "context": "weather=clear"}
+    tags = {"model": str(model_folder), "context": "weather=clear", "compile": False}
     house, _, title = open_house(ServeConfig(**tags, steps_per_frame=8))
     house.close()
     assert "steps a frame" not in title

@@ -61,6 +61,7 @@ class ServeConfig(StartConfig, WorldConfig):
         rewind_s: how far back a drive can be rewound.
         longest_s: of a drive.
         out: folder of saved drives.
+        compile: as of every world, but here somebody waits for each frame.
     """
 
     world: Literal["learned", "reference"] = "learned"
@@ -77,6 +78,7 @@ class ServeConfig(StartConfig, WorldConfig):
     rewind_s: float = 60.0
     longest_s: float = 3600.0
     out: str = "outputs/serve"
+    compile: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
