@@ -30,8 +30,10 @@ from worldmodel.nn.component import config_from, content_hash, load_component, s
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.tokenizer import TokenizerConfig, to_network
 from worldmodel.training.config import TrainConfig
-from worldmodel.training.run import clip_shape, device_of, fit, steps_done
+from worldmodel.training.latents import device_of
+from worldmodel.training.run import clip_shape, fit, steps_done
 from worldmodel.training.stages import Stage, TokenizerStage, as_tensors, token_weight
+from worldmodel.training.with_boxes import WithBoxes
 
 Sets = dict[str, list[MemoryEpisode]]
 #: Share of the peak that the learning rate falls to; held-out measurements in a training, and windows in each.
@@ -155,7 +157,7 @@ def train_tokenizer(config: TrainConfig, levels: Levels, train: Sets, out: Path)
         network = FsqTokenizer(config.tokenizer, levels)
         config = dataclasses.replace(config, out=str(out))
         windows = windows_of(config, train, 1, config.tokenizer_stage.batch)
-        fit(config, TokenizerStage(config, network), windows.batch, config.tokenizer_stage, [])
+        fit(config, TokenizerStage(config, network), WithBoxes(windows), config.tokenizer_stage, [])
         save_component(network, path, {"config": dataclasses.asdict(config.tokenizer), "levels": levels})
     # Read back, so that codes are those of the weights as they are kept.
     tensors, about = load_component(path)

@@ -314,7 +314,7 @@ def test_masked_tokens_do_not_count() -> None:
         ObjectiveConfig(),
         torch.Generator().manual_seed(3),
         shortcut=False,
-        weight_BN=weight,
+        weight_BTN=weight[:, None].expand(-1, 4, -1),
     )
     (gradient,) = torch.autograd.grad(loss, clean)
     assert (gradient[:, :, :, 2] == 0).all()

@@ -42,6 +42,7 @@ class ObjectiveConfig:
         drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
             alone are made unknown.
         drop_each_tag: share of clips in which one kind of tag or another is made unknown.
+        users: how much more than another a latent token counts that shows a road user, where boxes of them are known.
     """
 
     finest: int = 32
@@ -55,6 +56,7 @@ class ObjectiveConfig:
     drop_tags: float = 0.15
     drop_moved: float = 0.05
     drop_each_tag: float = 0.15
+    users: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +178,7 @@ def shortcut_forcing_loss(
     *,
     shortcut: bool = True,
     past_BTVNC: Float[Tensor, "b t v n c"] | None = None,
-    weight_BN: Float[Tensor, "b n"] | None = None,
+    weight_BTN: Float[Tensor, "b t n"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
 
@@ -188,7 +190,7 @@ def shortcut_forcing_loss(
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
         past_BTVNC: what frames look like where they serve as the past; ``None`` for as they truly are.
-        weight_BN: share of each token that the source camera saw; ``None`` for all of it.
+        weight_BTN: how much each token counts, in any unit; ``None`` for all alike.
     """
     batch, length = clean_BTVNC.shape[:2]
     device = clean_BTVNC.device
@@ -212,8 +214,8 @@ def shortcut_forcing_loss(
         target[rows] = torch.where(some.is_shortcut[:, :, None, None, None], reached, clean_BTVNC[rows])
     output = network(x_tau, levels.tau, levels.d, told).float()
     error_BTVN = (output - target).square().mean(dim=-1)
-    if weight_BN is not None:
-        error_BTVN = error_BTVN * weight_BN[:, None, None] / weight_BN.mean().clamp(min=1e-6)
+    if weight_BTN is not None:
+        error_BTVN = error_BTVN * weight_BTN[:, :, None] / weight_BTN.mean().clamp(min=1e-6)
     error_BT = error_BTVN.mean(dim=(2, 3))
     loss = ((0.9 * levels.tau + 0.1) * error_BT).mean()
     with torch.no_grad():  # means over some frames, NaN where there are none, without asking how many there are

@@ -192,15 +192,20 @@ class Perceiver(nn.Module):
             return x_BCHW
         return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
 
-    def look(self, x_BCHW: Tensor) -> Look:
-        """Frames in [-1, 1] of the network's size → what ``forward`` compares and reads."""
-        config = self.config
+    def feature_maps(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Maps ``(B, C, h, w)`` of frames in [-1, 1] of the network's size, finest first; the last is the fourth's and
+        the finer ones' together, in which things are found."""
         first = self.stem[:2](x_BCHW)
         fine = self.fine(self.stem[2](first))
         middle = self.middle(self.to_middle(fine))
         coarse = self.coarse(self.to_coarse(middle))
         lifted = F.interpolate(self.up[0](coarse), scale_factor=2.0) + self.up[1](middle)
-        detail = self.pointing(F.interpolate(lifted, scale_factor=2.0) + fine)
+        return first, fine, middle, coarse, self.pointing(F.interpolate(lifted, scale_factor=2.0) + fine)
+
+    def look(self, x_BCHW: Tensor) -> Look:
+        """Frames in [-1, 1] of the network's size → what ``forward`` compares and reads."""
+        config = self.config
+        first, fine, middle, coarse, detail = self.feature_maps(x_BCHW)
         matched = self.matching.features(x_BCHW)
         # What is a place, a distance or a number is too fine for bf16.
         with torch.autocast(x_BCHW.device.type, enabled=False):

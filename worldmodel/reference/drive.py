@@ -88,6 +88,7 @@ def render_drive(
     camera: Camera | None = None,
     dt_s: float = 0.1,
     truth: bool = False,
+    every: int = 1,
 ) -> ReferenceDrive:
     """Drive ``options`` for ``n_frames`` and return what the camera saw.
 
@@ -97,12 +98,15 @@ def render_drive(
         camera: by default the canonical one of 128×256, 1.4 m high.
         dt_s: seconds per frame.
         truth: whether to render depth, flow and ids too.
+        every: only one frame in so many is looked at and kept; it is driven all the same.
 
     Raises:
         ValueError: impossible options, camera, length or time step.
     """
     if n_frames < 1:
         raise ValueError(f"render_drive.n_frames: expected at least 1, got {n_frames!r}")
+    if every < 1:
+        raise ValueError(f"render_drive.every: expected at least 1, got {every!r}")
     camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
@@ -110,20 +114,21 @@ def render_drive(
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
     for index in range(n_frames):
-        frames.append(world.render())
-        rows.append(world.truth())
-        boxes.append(world.boxes())
-        poses.append(world.pose)
-        if truth:
-            if looks:
-                flows.append(world.flow_since(looks[-1]))
-            looks.append(world.look())
         controls = driver.controls(world.situation(), dt_s)
-        said.append(controls)
+        if index % every == 0:
+            frames.append(world.render())
+            rows.append(world.truth())
+            boxes.append(world.boxes())
+            poses.append(world.pose)
+            said.append(controls)
+            if truth:
+                if looks:
+                    flows.append(world.flow_since(looks[-1]))
+                looks.append(world.look())
         if index + 1 < n_frames:
             state, motion = drive(state, controls, dt_s)
             world.step(motion)
-    t_s = dt_s * np.arange(n_frames, dtype=np.float64)
+    t_s = dt_s * every * np.arange(len(frames), dtype=np.float64)
     columns = as_columns(rows)
     accel = np.array([float(c.accel_mps2) for c in said])
     curvature = np.array([float(c.curvature_1pm) for c in said])

@@ -168,6 +168,12 @@ class Tokenizer(nn.Module):
         self, frames_BCHW: Float[Tensor, "b c h w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """Reconstructions as trained: some frames masked, latents noised, all drawn from ``generator``."""
+        return self.as_trained(frames_BCHW, generator=generator)[1]
+
+    def as_trained(
+        self, frames_BCHW: Float[Tensor, "b c h w"], *, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b c h w"]]:
+        """The same, after the latents before their noise."""
         batch = len(frames_BCHW)
         rows, columns = self.config.stem_grid
 
@@ -178,7 +184,8 @@ class Tokenizer(nn.Module):
         visible_BN = uniform(batch, rows * columns) >= rate_B1
         latents_BND = self.encode(frames_BCHW, visible_BN=visible_BN)
         noise_BND = noise_like(latents_BND, generator)
-        return self.decode(latents_BND + self.config.latent_noise * uniform(batch, 1, 1) * noise_BND)
+        noisy_BND = latents_BND + self.config.latent_noise * uniform(batch, 1, 1) * noise_BND
+        return latents_BND, self.decode(noisy_BND)
 
 
 def to_network(frames: Tensor) -> Tensor:

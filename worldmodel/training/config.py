@@ -24,6 +24,8 @@ class DataConfig:
         paths: prepared sets, for ``episodes``.
         weights: of the sets when mixed; empty for by size.
         drives, drive_s: how many drives of which length to render, for ``reference``.
+        every: of which only one frame in so many is kept. A tokenizer learns more from many drives than from each frame
+            of a few; what learns motion needs them all.
         options: options of the reference world to hold fixed, e.g. ``{weather: clear}``; a list draws among its values.
         render_scale: the reference world is rendered so many times larger and averaged down, which is its antialiasing
             at small sizes.
@@ -42,6 +44,7 @@ class DataConfig:
     weights: tuple[float, ...] = ()
     drives: int = 200
     drive_s: float = 30.0
+    every: int = 1
     options: dict[str, str | list[str]] = dataclasses.field(default_factory=dict)
     render_scale: int = 1
     first_seed: int = 0
@@ -168,7 +171,7 @@ class TrainConfig:
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
         precision: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        compile: the dynamics' blocks, with ``torch.compile``.
+        compile: the blocks of tokenizer and dynamics, with ``torch.compile``.
         threads: of torch on a CPU; 0 leaves torch's choice.
         logger: ``csv`` or ``wandb`` (offline unless WANDB_MODE says otherwise).
         progress: show a progress bar.
@@ -222,13 +225,17 @@ class TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
             raise ValueError("data.paths: name at least one prepared set (see data/*/prepare.py)")
+        if self.reconstruction.kept and not self.init:
+            raise ValueError("reconstruction.kept: without init= there are no latents to keep to")
         if self.data.weights and len(self.data.weights) != len(self.data.paths):
             raise ValueError(f"data.weights: {len(self.data.weights)} weights for {len(self.data.paths)} data.paths")
         if len(set(self.data.paths)) < len(self.data.paths):
             raise ValueError(f"data.paths: a set is named twice in {list(self.data.paths)}; say data.weights instead")
+        if self.data.every < 1:
+            raise ValueError(f"data.every: expected at least 1, got {self.data.every}")
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
-        coming = int(10 * self.data.drives * self.data.drive_s * (1 - self.data.validation_share))
+        coming = int(10 * self.data.drives * self.data.drive_s / self.data.every * (1 - self.data.validation_share))
         if self.data.live and self.data.live_from > coming:
             raise ValueError(f"data.live_from: about {coming} frames will come to train on, got {self.data.live_from}")
         window = self.dynamics.transformer.window

@@ -99,6 +99,11 @@ class ClipsWithTruth:
         has_truth, has_boxes = np.array([bool(k) for k in known]), np.array(["boxes" in k for k in known])
         return Clips(batch.frames, motion, truth, has_truth, batch.tags, boxes, has_boxes)
 
+    def boxes_at(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Boxes ``(B, T, K, F)`` of the windows at the given (stretch, first frame), NaN where none is known."""
+        length = self._windows.length
+        return np.stack([self._table(stretch)[1][first : first + length] for stretch, first in places])
+
     def _table(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index not in self._tables:
             stretch = self._windows.stretches[index]

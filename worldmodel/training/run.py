@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from tqdm import tqdm
 
 from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
@@ -27,17 +26,18 @@ from worldmodel.nn.transformer import compile_blocks
 from worldmodel.perception.network import Perceiver
 from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.text.encoder import TextEncoder, save_encoder
-from worldmodel.tokenizer.moving import move_latents
-from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
+from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training import wording
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
+from worldmodel.training.latents import cached_latents, device_of, latents_of
 from worldmodel.training.live import Live
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
+from worldmodel.training.with_boxes import BoxedBatch, WithBoxes
 from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
 Sets = dict[str, list[MemoryEpisode]] | Live
@@ -113,7 +113,7 @@ def _all(train: Sets) -> list[MemoryEpisode]:
 
 def _recipe(config: TrainConfig, train: Sets) -> dict[str, Any]:
     """What it takes to render the same drives again, of the reference world; else nothing."""
-    names = ("drives", "drive_s", "options", "render_scale", "first_seed", "validation_share")
+    names = ("drives", "drive_s", "every", "options", "render_scale", "first_seed", "validation_share")
     recipe = {name: getattr(config.data, name) for name in names} if config.data.source == "reference" else {}
     if isinstance(train, Live):  # as many as were finished before the training was
         recipe["drives"] = len(train.train) + len(train.held_out)
@@ -128,17 +128,22 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         if tokenizer.config == config.tokenizer:
             return tokenizer
         raise ValueError(f"{out}/tokenizer.safetensors has another shape than this configuration; choose another out=")
+    torch.manual_seed(config.seed)
+    network = Tokenizer(config.tokenizer)
     if config.init:
-        network = WorldModel.from_pretrained(config.init).tokenizer.train().requires_grad_(True)
-        if network.config != config.tokenizer:
-            raise ValueError(f"init={config.init}: its tokenizer is {network.config}, configured is {config.tokenizer}")
-    else:
-        torch.manual_seed(config.seed)
-        network = Tokenizer(config.tokenizer)
+        network.load_state_dict(_tokenizer_of_init(config).state_dict())
     if config.tokenizer_stage.steps:
-        stage = TokenizerStage(config, network)
-        windows = _windows(config, train, 1, config.tokenizer_stage.batch)
-        fit(config, stage, windows.batch, config.tokenizer_stage, [Reconstructions(out / "pictures", held_out)])
+        weights = config.reconstruction
+        stage = TokenizerStage(
+            config,
+            network,
+            load_perceiver("driver") if weights.seen else None,
+            _tokenizer_of_init(config) if weights.kept else None,
+        )
+        if config.compile:
+            compile_blocks(network)
+        make = WithBoxes(_windows(config, train, 1, config.tokenizer_stage.batch))
+        fit(config, stage, make, config.tokenizer_stage, [Reconstructions(out / "pictures", held_out)])
     if network.depth is not None and config.depth_stage.steps:
         stage = DepthStage(config, network.depth)
         windows = _windows(config, train, DepthStage.length, config.depth_stage.batch)
@@ -148,46 +153,21 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
     return load_tokenizer(out)
 
 
-def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
-    """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
-
-    The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
-    and encoded again; NaN where that is not known.
-    """
-    # Another device and precision round otherwise.
-    of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{config.precision}"
-    path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        with open(temporary, "wb") as file:
-            np.save(file, latents_of(config, tokenizer, stretch).cpu().numpy())
-        temporary.rename(path)
-    return dataclasses.replace(stretch, frames=np.load(path))
-
-
-@torch.no_grad()
-def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> torch.Tensor:
-    """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the run's device."""
-    device, bf16 = device_of(config), config.precision == "bf16-mixed"
-    dt_s, many = np.append(np.diff(stretch.t_s), np.nan), 32 if device == "cpu" else 512
-    displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
-    turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
-    height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
-    parts, moved = [], []
-    for start in range(0, stretch.length, many):
-        rows = slice(start, start + many)
-        frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            parts.append(tokenizer.encode(to_network(frames)).float())
-            moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
-    after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
-    before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
-    return torch.stack([torch.cat(parts), before_BND], dim=1).half()
+def _tokenizer_of_init(config: TrainConfig) -> Tokenizer:
+    """That of ``init``, which must be shaped as configured; how it was trained may be another matter."""
+    found = WorldModel.from_pretrained(config.init).tokenizer
+    wanted = config.tokenizer
+    trained = ("mask_rate_max", "mask_share", "latent_noise")
+    if dataclasses.replace(found.config, **{name: getattr(wanted, name) for name in trained}) != wanted:
+        raise ValueError(f"init={config.init}: its tokenizer is {found.config}, configured is {wanted}")
+    return found
 
 
 def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_out: list[MemoryEpisode]) -> Dynamics:
-    """The second stage, on latents that are cached or, of a live run, kept on the device."""
+    """The second stage, on latents that are cached or, of a live run, kept on the device; without a step of it, that of
+    ``init`` as it is."""
+    if config.init and not config.dynamics_stage.steps and not config.distil_stage.steps:
+        return WorldModel.from_pretrained(config.init).dynamics
     freeze(tokenizer).to(device_of(config))
     if isinstance(train, Live):
         train.forget_frames()
@@ -196,7 +176,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         sample = latents.sample(10)[:, :1].float().cpu().numpy()
         longest = round(config.data.drive_s / np.median(np.diff(train.train[0].t_s)))
     else:
-        latents = _cached_latents(config, tokenizer, train)
+        latents = cached_latents(config, tokenizer, train)
         some = [s for stretches in latents.values() for s in stretches]
         sample = np.concatenate([s.frames[::10, :1] for s in some]).astype(np.float32)
         longest = max(stretch.length for stretch in some)
@@ -206,15 +186,16 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     network.latent_std.copy_(torch.from_numpy(sample.std(axis=(0, 1, 2)).clip(min=1e-3)))
     if config.init:
         state = WorldModel.from_pretrained(config.init).dynamics.state_dict()
-        if config.tokenizer_stage.steps:  # another tokenizer now, whose latents have a scale of their own
+        if config.tokenizer_stage.steps and not config.reconstruction.kept:  # latents have a scale of their own now
             state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
         network.load_state_dict(state, strict=False)
-    windows: dict[int, Windows] = {}
-    for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
-        windows[length] = _windows(config, latents, length, batch)
+    windows: dict[int, WithBoxes] = {}
+    if config.dynamics_stage.steps:
+        for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
+            windows[length] = WithBoxes(_windows(config, latents, length, batch))
 
-    def make(k: int) -> Batch:
-        return windows[clip_shape(config, k)[0]].batch(k)
+    def make(k: int) -> BoxedBatch:
+        return windows[clip_shape(config, k)[0]](k)
 
     def lives(length: int) -> Callable[[int], Batch]:
         return _windows(config, latents, min(length, longest), 1).batch
@@ -240,20 +221,6 @@ def _teacher(config: TrainConfig, tokenizer: Tokenizer) -> Dynamics | None:
     if content_hash(model.tokenizer) != content_hash(tokenizer):
         raise ValueError(f"distil.teacher={config.distil.teacher}: its tokenizer is not the one of this run")
     return model.dynamics
-
-
-def _cached_latents(
-    config: TrainConfig, tokenizer: Tokenizer, train: dict[str, list[MemoryEpisode]]
-) -> dict[str, list[MemoryEpisode]]:
-    """Every stretch with latents for frames."""
-    latents: dict[str, list[MemoryEpisode]] = {}
-    with tqdm(total=sum(map(len, train.values())), desc="latents", disable=not config.progress) as bar:
-        for name, stretches in train.items():
-            latents[name] = []
-            for stretch in stretches:
-                latents[name].append(with_latents(config, tokenizer, stretch))
-                bar.update()
-    return latents
 
 
 def train_perception(config: TrainConfig, train: Sets, held_out: list[MemoryEpisode]) -> Perceiver:
@@ -371,10 +338,3 @@ def _logger(config: TrainConfig, stage: Stage) -> Logger:
         os.environ.setdefault("WANDB_MODE", "offline")
         return WandbLogger(project="worldmodel", name=f"{config.name}-{stage.name}", save_dir=config.out)
     return CSVLogger(config.out, name=stage.name, version="")
-
-
-def device_of(config: TrainConfig) -> str:
-    """``cuda`` or ``cpu``."""
-    if config.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.device

@@ -7,6 +7,7 @@ where episodes are asked for.
 from __future__ import annotations
 
 import functools
+import math
 import random
 import zlib
 from pathlib import Path
@@ -47,7 +48,7 @@ def live_set(config: TrainConfig, *, device: str) -> Live:
     return Live(
         Arriving(folder, names, make, processes=data.processes),
         held_out=data.validation_share,
-        capacity=data.drives * round(data.drive_s * REFERENCE_HZ),
+        capacity=data.drives * math.ceil(round(data.drive_s * REFERENCE_HZ) / data.every),
         at_least=data.live_from,
         device=device,
     )
@@ -59,7 +60,9 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
     # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
-    key += ("boxes",) if config.trains == "perception" else ()
+    boxes = config.trains == "perception" or config.reconstruction.users or config.objective.users
+    key += ("boxes",) if boxes else ()
+    key += ("every", data.every) if data.every > 1 else ()
     make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
     return corpus_folder(data.cache, *key), names, make
 
@@ -88,7 +91,7 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     scale = data.render_scale
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
-    drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera)
+    drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera, every=data.every)
     boxes = drive.boxes.copy()
     boxes[..., :4] /= scale
     return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes})

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from worldmodel.datasets.windows import Batch
@@ -23,11 +24,15 @@ from worldmodel.dynamics.objective import shortcut_forcing_loss
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.noise import hand_over
 from worldmodel.nn.transformer import matmul_flops_per_token
+from worldmodel.perception.network import Perceiver
 from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.keeping import seen_loss, tokens_with_users, user_map
 from worldmodel.training.own_drives import Life, OwnDrives, lay_on
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class NumberedBatches(Dataset):
@@ -153,21 +158,44 @@ class Stage(lightning.LightningModule):
 
 
 class TokenizerStage(Stage):
-    """Frames → reconstruction loss."""
+    """Frames → reconstruction loss.
+
+    Args:
+        config: of the run.
+        network: to be trained.
+        eyes: of a driver, in which reconstructions are to look like frames; ``None`` without ``reconstruction.seen``.
+        former: whose latents are to be kept to; ``None`` without ``reconstruction.kept``.
+    """
 
     name = "tokenizer"
     network: Tokenizer
 
-    def __init__(self, config: TrainConfig, network: Tokenizer) -> None:
+    def __init__(
+        self, config: TrainConfig, network: Tokenizer, eyes: Perceiver | None = None, former: Tokenizer | None = None
+    ) -> None:
         super().__init__(config, config.tokenizer_stage)
         self.network = network
+        self.eyes = None if eyes is None else freeze(eyes)
+        self.former = None if former is None else freeze(former)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        """One batch of windows of a single uint8 frame."""
-        frames = batch.frames[:, 0]
+        """One ``BoxedBatch`` of windows of a single frame."""
+        weights, frames = self.run_config.reconstruction, batch.frames[:, 0]
         x_BCHW, valid_B1HW = to_network(frames), batch.valid_mask[:, None].float()
-        output = self.network(x_BCHW, generator=self.generator()).float()
-        loss = reconstruction_loss(output, x_BCHW, valid_B1HW, self.run_config.reconstruction)
+        latents_BND, output = self.network.as_trained(x_BCHW, generator=self.generator())
+        output = output.float()
+        weight_B1HW = 1 + weights.users * user_map(batch.boxes[:, 0], (x_BCHW.shape[2], x_BCHW.shape[3]))
+        loss = reconstruction_loss(output, x_BCHW, valid_B1HW, weights, weight_B1HW=weight_B1HW)
+        if self.eyes is not None:
+            seen = seen_loss(self.eyes, output, x_BCHW, valid_B1HW * weight_B1HW)
+            self.log("seen", seen)
+            loss = loss + weights.seen * seen
+        if self.former is not None:
+            with torch.no_grad():
+                former_BND = self.former.encode(x_BCHW)
+            moved = F.mse_loss(latents_BND.float(), former_BND.float())
+            self.log("moved", moved)
+            loss = loss + weights.kept * moved
         self.log("loss", loss, prog_bar=True)
         self.log("psnr_db", psnr_db(output.detach(), x_BCHW, valid_B1HW).mean(), prog_bar=True)
         rows, columns = self.network.config.stem_grid
@@ -278,14 +306,16 @@ class DynamicsStage(Stage):
         return past, told, clean, rows
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        """One batch of windows whose frames are latents."""
+        """One ``BoxedBatch`` of windows whose frames are latents."""
         told, clean = prepare_clips(batch, self.network)
-        weight_BN = token_weight(batch.valid_mask, self.run_config.tokenizer.latent_grid)
+        shape, users = self.run_config.tokenizer, self.run_config.objective.users
+        seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
+        weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
         clips, generator = self.run_config.clips, self.generator()
         done, past = self.done(self.global_step), clean
         if self.own and clean.shape[1] == clips.short and done >= clips.own_from:
             past, told, clean, rows = self.with_own_drives(clean, told, generator)
-            weight_BN[:rows] = 1
+            weight_BTN[:rows] = 1
         loss, figures = shortcut_forcing_loss(
             self.network,
             clean,
@@ -294,7 +324,7 @@ class DynamicsStage(Stage):
             generator,
             shortcut=done >= clips.shortcut_from,
             past_BTVNC=past,
-            weight_BN=weight_BN,
+            weight_BTN=weight_BTN,
         )
         self.log("loss", loss, prog_bar=True)
         for name, value in figures.items():
@@ -316,7 +346,7 @@ def prepared_life(stage: Stage, life: Callable[[int], Any]) -> Life:
 
 
 def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:
-    """What each frame is told, and normalised latents, of a batch of windows of ``run.with_latents``."""
+    """What each frame is told, and normalised latents, of a batch of windows of ``latents.with_latents``."""
     speed, yaw_rate = batch.motion.unbind(-1)
     outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
     z_BTVNC, moved_BTVNC = network.normalise(batch.frames.float()).split(network.views, dim=2)
@@ -352,6 +382,6 @@ def matmul_rate(device: torch.device, *, seconds: float = 0.3) -> float:
     return count * 2 * math.prod((2048, 2048, 2048)) / (time.perf_counter() - start)
 
 
-def freeze(module: nn.Module) -> nn.Module:
+def freeze(module: M) -> M:
     """In evaluation mode and without gradients."""
     return module.eval().requires_grad_(False)

@@ -1,0 +1,78 @@
+"""What dynamics is trained on: every stretch with latents for frames, made once by each tokenizer and kept.
+
+Legend: T frames of a stretch; V views; N tokens; C channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from worldmodel.datasets.windows import MemoryEpisode
+from worldmodel.nn.component import content_hash
+from worldmodel.tokenizer.moving import move_latents
+from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
+from worldmodel.training.config import TrainConfig
+
+
+def cached_latents(
+    config: TrainConfig, tokenizer: Tokenizer, train: dict[str, list[MemoryEpisode]]
+) -> dict[str, list[MemoryEpisode]]:
+    """Every stretch with latents for frames."""
+    latents: dict[str, list[MemoryEpisode]] = {}
+    with tqdm(total=sum(map(len, train.values())), desc="latents", disable=not config.progress) as bar:
+        for name, stretches in train.items():
+            latents[name] = []
+            for stretch in stretches:
+                latents[name].append(with_latents(config, tokenizer, stretch))
+                bar.update()
+    return latents
+
+
+def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
+    """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
+
+    The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
+    and encoded again; NaN where that is not known.
+    """
+    # Another device and precision round otherwise.
+    of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{config.precision}"
+    path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".partial")
+        with open(temporary, "wb") as file:
+            np.save(file, latents_of(config, tokenizer, stretch).cpu().numpy())
+        temporary.rename(path)
+    return dataclasses.replace(stretch, frames=np.load(path))
+
+
+@torch.no_grad()
+def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> torch.Tensor:
+    """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the run's device."""
+    device, bf16 = device_of(config), config.precision == "bf16-mixed"
+    dt_s, many = np.append(np.diff(stretch.t_s), np.nan), 32 if device == "cpu" else 512
+    displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
+    turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
+    height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
+    parts, moved = [], []
+    for start in range(0, stretch.length, many):
+        rows = slice(start, start + many)
+        frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            parts.append(tokenizer.encode(to_network(frames)).float())
+            moved.append(move_latents(tokenizer, parts[-1], displacement_m[rows], turn_rad[rows], height_m[rows]))
+    after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
+    before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
+    return torch.stack([torch.cat(parts), before_BND], dim=1).half()
+
+
+def device_of(config: TrainConfig) -> str:
+    """``cuda`` or ``cpu``."""
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
