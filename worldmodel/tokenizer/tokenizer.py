@@ -69,6 +69,11 @@ class TokenizerConfig:
         """N, latent tokens a frame."""
         return self.latent_grid[0] * self.latent_grid[1]
 
+    def shaped_like(self, other: TokenizerConfig) -> bool:
+        """Whether weights of the one fit the other; masks and noise are how it is trained, not what it is."""
+        trained = {name: getattr(other, name) for name in ("mask_rate_max", "mask_share", "latent_noise")}
+        return dataclasses.replace(self, **trained) == other
+
     def validate(self) -> TokenizerConfig:
         """Raise ``ValueError`` when frames do not divide into patches and tokens."""
         if self.patch_px not in (8, 16):
