@@ -124,7 +124,7 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
     out = Path(config.out)
     if (out / "tokenizer.safetensors").is_file():
         tokenizer = load_tokenizer(out)
-        if tokenizer.config == config.tokenizer:
+        if tokenizer.config.shaped_like(config.tokenizer):
             return tokenizer
         raise ValueError(f"{out}/tokenizer.safetensors has another shape than this configuration; choose another out=")
     torch.manual_seed(config.seed)
