@@ -206,7 +206,7 @@ def asked(tmp_path, monkeypatch):
     stage = "{steps: 2, batch: 2, log_every: 1}"
     experiment.write_text(
         f"precision: 32-true\nprogress: false\ndata: {{cache: {tmp_path / 'cache'}}}\n"
-        f"clips: {{short: {WINDOW}, long: {3 * WINDOW}, long_every: 2, own_rows: 0}}\n"
+        f"clips: {{short: {WINDOW}, long: {3 * WINDOW}, long_every: 2}}\n"
         f"tokenizer_stage: {stage}\ndynamics_stage: {stage}\n"
     )
     stretches = [MemoryEpisode.of(clip(i), drive_id=f"drive{i}") for i in range(4)]

@@ -2,7 +2,7 @@
 
 The first 1.6 s are shown, then nothing but motion is told, and the tags of the last frame that was shown. How true the
 drives are is what ``sampler_settings`` says: error and gain of speed and yaw rate as the judge reads them, sharpness
-and contrast, of the first half and of the second.
+and contrast, tags and road users, of the first half and of the second.
 Legend: see the package docstring.
 """
 
@@ -25,11 +25,11 @@ from benchmarks.next_token.drawing import DrawConfig, continue_drives
 from benchmarks.next_token.fsq import FsqTokenizer
 from benchmarks.next_token.gpt import Gpt
 from benchmarks.next_token.stage import codes_of
-from benchmarks.sampler_settings import CONTEXT, SHEET_S, held_out, line, setting_of
+from benchmarks.sampler_settings import CONTEXT, HEADER, SHEET_S, held_out, line, setting_of
 from worldmodel.datasets.workers import one_thread_each
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.model import WorldModel
-from worldmodel.perception.reader import load_perceiver
+from worldmodel.perception.reader import Reader, load_perceiver
 from worldmodel.simulation.session import Session
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.types import Clip, EgoMotion
@@ -43,15 +43,15 @@ def compare_drives(
     """The lines of the table, printed as they come; sheets go to ``asked.out``."""
     size, steps = (model.camera().height_px, model.camera().width_px), round(asked.drive_seconds / model.dt_s)
     clips = _clips(range(asked.first, asked.first + asked.drives), size, CONTEXT + steps)
-    judge = load_perceiver(asked.judge).to(device)
+    judge = Reader(load_perceiver(asked.judge).to(device))
     after = slice(CONTEXT - 1, CONTEXT - 1 + steps)
     told = np.stack([[c.motion.speed_mps[after], c.motion.yaw_rate_radps[after]] for c in clips], axis=1)
     true = np.stack([c.frames[CONTEXT - 1 :] for c in clips])
-    lines = [f"{'speed and yaw rate: error, gain':36s} | first half | second half | sharpness, contrast"]
+    lines = [HEADER]
     print(lines[0], flush=True)
 
     def add(name: str, frames: Frames) -> None:
-        lines.append(line(name, frames, told, judge, clips[0]))
+        lines.append(line(name, frames, judge, clips))
         print(lines[-1], flush=True)
 
     add("true video", true)

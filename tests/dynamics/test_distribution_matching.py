@@ -63,7 +63,7 @@ def test_own_clips_are_pulled_from_what_the_critic_says_to_what_the_teacher_says
 
 
 @pytest.mark.parametrize(("motion", "tags"), [(1.0, 1.0), (2.0, 1.0), (1.5, 3.0)])
-def test_guidance_goes_further_than_what_is_untold(motion: float, tags: float) -> None:
+def test_guidance_goes_further_than_what_is_untold_on_tags_as_far_as_there_is_noise(motion: float, tags: float) -> None:
     own, told = clips()
     x, tau, told = noised_together(own, told, generator())
     told = dataclasses.replace(told, tags=torch.ones_like(told.tags))  # pyright: ignore[reportArgumentType]
@@ -71,7 +71,9 @@ def test_guidance_goes_further_than_what_is_untold(motion: float, tags: float) -
         denoised(MODEL.dynamics, x, tau, t) for t in (told, told.without_motion(), told.without_tags())
     )
     out = denoised(MODEL.dynamics, x, tau, told, guidance=motion, tag_guidance=tags)
-    assert torch.allclose(out, said + (motion - 1) * (said - still) + (tags - 1) * (said - untagged), atol=1e-4)
+    noise = (1 - tau)[:, :, None, None, None]
+    assert len(noise.unique()) > 1
+    assert torch.allclose(out, said + (motion - 1) * (said - still) + (tags - 1) * noise * (said - untagged), atol=1e-4)
     assert not torch.allclose(said, still, atol=1e-3)
     assert not torch.allclose(said, untagged, atol=1e-4)
 

@@ -227,23 +227,6 @@ def test_what_was_moved_is_noised_to_its_level_and_dropped_with_the_motion() -> 
     assert noised.moved[:, 0].isnan().all()
 
 
-def test_what_serves_as_the_past_is_shown_in_its_place_and_nowhere_else() -> None:
-    class Watching(Oracle):
-        def __call__(self, x: torch.Tensor, tau: torch.Tensor, *_: object) -> torch.Tensor:
-            self.x, self.tau = x, tau
-            return self.clean
-
-    clean, past = torch.zeros(4, 12, 1, 4, 3), torch.full((4, 12, 1, 4, 3), 100.0)
-    network, config = Watching(clean), ObjectiveConfig()
-    loss, _ = shortcut_forcing_loss(
-        network, clean, told(4, 12), config, torch.Generator().manual_seed(0), shortcut=False, past_BTVNC=past  # type: ignore[arg-type]
-    )  # fmt: skip
-    shows_past = network.x.mean(dim=(2, 3, 4)) > 50
-    assert torch.equal(shows_past, network.tau >= config.past_tau_min)
-    assert 0 < shows_past.sum() < shows_past.numel()
-    assert loss == 0  # the truth is what is asked for, whatever is shown
-
-
 def test_a_frame_shown_the_frame_before_can_be_copied_from_it() -> None:
     """The path from what is moved to what is drawn learns: with it, frames that repeat are predicted without a past."""
     torch.manual_seed(0)

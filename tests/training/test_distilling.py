@@ -3,7 +3,7 @@
 import torch
 
 from tests.tiny import tiny_model
-from tests.training.test_own_drives import CONFIG, LENGTH, TRUE_FRAMES, life
+from tests.training.test_own_drives import LENGTH, TRUE_FRAMES, life
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
 from worldmodel.nn.transformer import Block, compile_blocks
 from worldmodel.training.distilling import Taught, twin
@@ -19,7 +19,7 @@ def test_what_is_taught_drives_as_it_would_otherwise_and_one_step_has_gradients(
         own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
         rng = torch.Generator().manual_seed(0)
         for frames, draw in ((LENGTH - 3, draw_frame), (2, taught or draw_frame)):
-            own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=frames, sampler=SAMPLER, draw=draw)
+            own.advance(model.dynamics, model.tokenizer, rng, frames=frames, sampler=SAMPLER, draw=draw)
         recent = own.recent(4, drawn=2)
         assert recent is not None
         recents.append(recent[1])
@@ -43,7 +43,7 @@ def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
     own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES, staggered=True)
     rng = torch.Generator().manual_seed(0)
     for _ in range(2 * LENGTH):
-        own.advance(model.dynamics, model.tokenizer, CONFIG, rng, frames=1, sampler=SAMPLER)
+        own.advance(model.dynamics, model.tokenizer, rng, frames=1, sampler=SAMPLER)
         recent = own.recent(4, drawn=2)
         ages = own.state()["ages"]
         old = [row for row, age in enumerate(ages) if age >= TRUE_FRAMES + 2]

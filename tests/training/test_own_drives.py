@@ -6,16 +6,14 @@ import torch
 
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.training.own_drives import OwnDrives, lay_on
+from worldmodel.training.own_drives import Beginners, OwnDrives
 from worldmodel.types import VOCABULARY
 
 LENGTH = 3 * WINDOW
 TRUE_FRAMES = 4
 MODEL = tiny_model()
-CONFIG = ObjectiveConfig(past_tau_min=0.8)
-SAMPLER = SamplerConfig(2, guidance=1.5)
+SAMPLER = SamplerConfig(2, guidance=1.5, past_tau=0.8, moved_tau=0.5)
 
 
 def life(k: int) -> tuple[Told, torch.Tensor]:
@@ -28,38 +26,41 @@ def life(k: int) -> tuple[Told, torch.Tensor]:
 
 def advance(own: OwnDrives, frames: int, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
-    own.advance(MODEL.dynamics, MODEL.tokenizer, CONFIG, generator, frames=frames, sampler=SAMPLER)
+    own.advance(MODEL.dynamics, MODEL.tokenizer, generator, frames=frames, sampler=SAMPLER)
 
 
-def test_a_clip_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:
+def so_far(own: OwnDrives) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents of rows of one age, and what was shown moved, up to now."""
+    state = own.state()
+    age = state["ages"][0]
+    assert state["ages"] == [age] * len(state["ages"])
+    latents, moved = state["own"]
+    return latents[:, :age].clone(), moved[:, :age].clone()
+
+
+def test_a_drive_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None:
     own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
-    assert own.clips(1, oldest=LENGTH) is None
-    advance(own, LENGTH - 1)
-    assert own.clips(LENGTH, oldest=LENGTH) is None
-    advance(own, 1)
-    drives = own.clips(LENGTH, oldest=LENGTH)
-    assert drives is not None
-    latents, told, clean = drives
+    assert own.state() == {}
+    advance(own, LENGTH)
+    latents, moved = so_far(own)
     for row in range(2):  # rows follow lives 0 and 1
-        says, truth = life(row)
-        assert torch.equal(clean[row], truth[0])
-        assert torch.equal(told.motion[row], says.motion[0])
-        assert torch.equal(latents[row, :TRUE_FRAMES], truth[0, :TRUE_FRAMES])
-        same = (latents[row, TRUE_FRAMES:] == truth[0, TRUE_FRAMES:]).flatten(1).all(1)
-        assert not same.any()
+        truth = life(row)[1][0]
+        assert torch.equal(latents[row, :TRUE_FRAMES], truth[:TRUE_FRAMES])
+        assert not (latents[row, TRUE_FRAMES:] == truth[TRUE_FRAMES:]).flatten(1).all(1).any()
     # What was shown is its own last frame moved, not the truth's: unknown only where nothing came before.
-    assert told.moved is not None
-    assert told.moved[:, 0].isnan().all()
-    assert told.moved[:, 1:].isfinite().all()
-    assert not torch.equal(told.moved[:, 1:], clean[:, 1:])
-    # A shorter clip is the end of it, and after the end the rows follow other drives.
-    shorter = own.clips(WINDOW, oldest=LENGTH)
-    assert shorter is not None
-    assert torch.equal(shorter[0], latents[:, -WINDOW:])
-    advance(own, WINDOW)
-    younger = own.clips(WINDOW, oldest=LENGTH)
-    assert younger is not None
-    assert torch.equal(younger[2][0], life(2)[1][0, :WINDOW])
+    assert moved[:, 0].isnan().all()
+    assert moved[:, 1:].isfinite().all()
+    # A clip is the end of it.
+    recent = own.recent(WINDOW, drawn=2)
+    assert recent is not None
+    assert recent[0] == [0, 1]
+    assert torch.equal(recent[1], latents[:, -WINDOW:])
+    for row in range(2):
+        assert torch.equal(recent[2].motion[row, 1:], life(row)[0].motion[0, 1 - WINDOW :])
+    # After the end the rows follow other drives.
+    advance(own, TRUE_FRAMES)
+    for row in range(2):
+        assert torch.equal(so_far(own)[0][row], life(2 + row)[1][0, :TRUE_FRAMES])
 
 
 def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
@@ -76,9 +77,7 @@ def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
     for some in (life, parted):
         own = OwnDrives(some, rows=1, true_frames=TRUE_FRAMES)
         advance(own, LENGTH)
-        clips = own.clips(LENGTH, oldest=LENGTH)
-        assert clips is not None
-        drives.append(clips[0])
+        drives.append(so_far(own)[0])
     assert torch.equal(drives[0][:, :at], drives[1][:, :at])
     assert not torch.isclose(drives[0][:, at:], drives[1][:, at:]).flatten(2).all(2).any()
 
@@ -91,17 +90,12 @@ def test_restored_rows_go_on_as_they_would_have() -> None:
     again = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
     again.restore(state, MODEL.dynamics)
     advance(again, LENGTH, seed=5)
-    ours, theirs = own.clips(WINDOW, oldest=LENGTH), again.clips(WINDOW, oldest=LENGTH)
-    assert ours is not None
-    assert theirs is not None
-    assert torch.equal(ours[0], theirs[0])
-    assert torch.equal(ours[2], theirs[2])
+    assert torch.equal(so_far(own)[0], so_far(again)[0])
+    assert torch.equal(own.state()["clean"], again.state()["clean"])
     assert own.state()["born"] == again.state()["born"]
     fresh = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
-    fresh.restore(
-        OwnDrives(life, rows=3, true_frames=TRUE_FRAMES).state(), MODEL.dynamics
-    )  # nothing to restore is a beginning
-    assert fresh.clips(1, oldest=LENGTH) is None
+    fresh.restore({}, MODEL.dynamics)  # nothing to restore is a beginning
+    assert fresh.state() == {}
 
 
 def test_restored_rows_follow_the_drives_they_followed_whatever_the_data_gives_now() -> None:
@@ -111,53 +105,29 @@ def test_restored_rows_follow_the_drives_they_followed_whatever_the_data_gives_n
     again.restore(copy.deepcopy(own.state()), MODEL.dynamics)
     for drives in (own, again):
         advance(drives, 3, seed=5)
-    ours, theirs = own.clips(WINDOW, oldest=LENGTH), again.clips(WINDOW, oldest=LENGTH)
-    assert ours is not None
-    assert theirs is not None
-    assert torch.equal(ours[2], theirs[2])
-    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(own.state()["clean"], again.state()["clean"])
+    assert torch.equal(so_far(own)[0], so_far(again)[0])
 
 
-def test_old_drives_are_no_longer_taught() -> None:
-    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
-    advance(own, 2 * WINDOW)
-    assert own.clips(WINDOW, oldest=2 * WINDOW) is not None
-    advance(own, 1)
-    assert own.clips(WINDOW, oldest=2 * WINDOW) is None
-
-
-def test_errors_are_of_own_frames_alone_and_laid_on_their_own_truth_give_the_own_drive() -> None:
-    own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
-    advance(own, TRUE_FRAMES + WINDOW - 1)
-    assert own.errors(WINDOW) is None
-    advance(own, 1)
-    errors, clips = own.errors(WINDOW), own.clips(WINDOW, oldest=LENGTH)
-    assert errors is not None
-    assert clips is not None
-    drawn, told, clean = clips
-    assert torch.allclose(clean + errors[0], drawn, atol=1e-6)
-    at = slice(TRUE_FRAMES, TRUE_FRAMES + WINDOW)
-    truly_moved = torch.cat([life(row)[0].moved[:, at] for row in range(2)])  # pyright: ignore[reportOptionalSubscript]
+def test_beginners_draw_their_first_frames_too_and_begin_anew_with_a_step() -> None:
+    frames = 4
+    own = OwnDrives(life, rows=4, true_frames=TRUE_FRAMES, beginners=Beginners(3, life=12))  # they live 4, 8 and 12
+    advance(own, frames)
+    old, (first, latents, told) = [], own.newborn(frames) or ([], None, None)
+    assert first == [1, 2, 3]
+    assert latents is not None
+    assert told is not None
+    assert not (latents == torch.cat([life(row)[1][:, :frames] for row in first])).any()
+    assert told.motion[:, 0].isnan().all()
     assert told.moved is not None
-    assert torch.allclose(truly_moved + errors[1], told.moved, atol=1e-6)
-
-
-def test_errors_are_laid_on_a_share_of_the_clips_at_many_strengths() -> None:
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.randn(400, WINDOW, 1, 2, 3, generator=generator)
-    moved = torch.cat([torch.full_like(clean[:, :1], torch.nan), clean[:, :-1]], dim=1)
-    told = Told(torch.zeros(400, WINDOW, 4), None, moved)
-    small = torch.full((1, WINDOW, 1, 2, 3), 0.1)
-    errors = torch.cat([small, 2 * torch.randn(1, WINDOW, 1, 2, 3, generator=generator)])
-    past, shown = lay_on(clean, told, (errors, errors), 0.5, generator)
-    rms = (past - clean).square().flatten(1).mean(dim=1).sqrt()
-    assert 0.4 < (rms == 0).float().mean() < 0.6
-    assert rms.max() <= 1 + 1e-6
-    assert rms.max() > 0.9
-    is_small = (past - clean).flatten(1).std(dim=1) < 1e-4
-    assert rms[is_small].max() <= 0.3 + 1e-6  # enlarged three times at most
-    assert shown.moved is not None
-    assert torch.allclose((shown.moved - moved)[:, 1:], (past - clean)[:, 1:], atol=1e-6)
-    assert shown.moved[:, 0].isnan().all()
-    untouched = lay_on(clean, told, (errors, errors), 0.0, generator)[0]
-    assert torch.equal(untouched, clean)
+    assert told.moved[:, 0].isnan().all()
+    assert told.moved[:, 1:].isfinite().all()
+    for step in range(1, 7):
+        advance(own, frames, seed=step)
+        ages = own.state()["ages"]
+        assert ages[1:] == [4, 4 * (1 + step % 2), 4 * (1 + step % 3)]
+        born = own.newborn(frames)
+        assert (born[0] if born else []) == [row for row in (1, 2, 3) if ages[row] == frames]
+        older = own.recent(8, drawn=frames)
+        old += older[0] if older else []
+    assert set(old) == {0, 2, 3}

@@ -37,8 +37,16 @@ def noised_together(
 def denoised(
     network: Dynamics, x_BTVNC: Tensor, tau_BT: Tensor, told: Told, *, guidance: float = 1.0, tag_guidance: float = 1.0
 ) -> Tensor:
-    """What a network takes noisy clips to be; both guidances, on motion and on tags, as in ``sampler``."""
-    untold = less_told(told, guidance, tag_guidance)
+    """What a network takes noisy clips to be; both guidances, on motion and on tags, as in ``sampler``.
+
+    Guidance on tags falls to none with the signal level: what tags tell of is seen in the coarse, and in the fine it
+    would blur (compare guidance in a limited interval, arXiv 2404.07724).
+    """
+    noise_BT111 = (1 - tau_BT)[:, :, None, None, None]
+    untold = [
+        (less, further if less.tags is told.tags else further * noise_BT111)
+        for less, further in less_told(told, guidance, tag_guidance)
+    ]
     copies, d_BT = 1 + len(untold), torch.full_like(tau_BT, 1 / FINEST)
     every = network(
         x_BTVNC.repeat(copies, 1, 1, 1, 1),

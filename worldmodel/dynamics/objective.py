@@ -8,7 +8,7 @@ x_tau + (1 - tau) v. Each frame's error is weighted by the ramp 0.9 tau + 0.1.
 Which levels frames get decides what is learned on a small budget. In a share of clips every frame's level is
 independent (diffusion forcing, arXiv 2407.01392); in others all frames and what is moved share one level, so that a
 whole clip can be told likely from unlikely (``matching``); in the rest most frames are nearly clean, as the past is in
-a rollout, and the others are anything. What serves as the past may be the model's own predictions (``past``).
+a rollout, and the others are anything.
 Legend: see the package docstring.
 """
 
@@ -177,7 +177,6 @@ def shortcut_forcing_loss(
     generator: torch.Generator,
     *,
     shortcut: bool = True,
-    past_BTVNC: Float[Tensor, "b t v n c"] | None = None,
     weight_BTN: Float[Tensor, "b t n"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
@@ -189,7 +188,6 @@ def shortcut_forcing_loss(
         config: shares and levels.
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
-        past_BTVNC: what frames look like where they serve as the past; ``None`` for as they truly are.
         weight_BTN: how much each token counts, in any unit; ``None`` for all alike.
     """
     batch, length = clean_BTVNC.shape[:2]
@@ -198,13 +196,8 @@ def shortcut_forcing_loss(
     levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
     levels = Levels(*(hand_over(getattr(levels, field.name), device) for field in dataclasses.fields(Levels)))
     noise = noise_like(clean_BTVNC, generator)
-    seen = clean_BTVNC
-    if past_BTVNC is not None:
-        # Frames that are being drawn are noised truth.
-        is_past_BT = levels.tau >= config.past_tau_min
-        seen = torch.where(is_past_BT[:, :, None, None, None], past_BTVNC, clean_BTVNC)
     told = noise_moved(told, config, generator, levels)
-    x_tau = blend(seen, noise, levels.tau)
+    x_tau = blend(clean_BTVNC, noise, levels.tau)
     target = clean_BTVNC
     if shortcut and config.shortcut_share:
         rows = slice(batch - share_of(batch, config.shortcut_share), batch)

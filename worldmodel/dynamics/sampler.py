@@ -84,7 +84,7 @@ def less_told(told: Told, guidance: float, tag_guidance: float) -> list[tuple[To
     return [(less, further) for less, further in untold if further]
 
 
-def guided(every: Tensor, untold: Sequence[tuple[Told, float]]) -> Tensor:
+def guided(every: Tensor, untold: Sequence[tuple[Told, float | Tensor]]) -> Tensor:
     """Further than what came untold, of what was said of all rows told, then of all rows less told, in one batch."""
     clean, *free = every.chunk(1 + len(untold))
     return clean + sum(further * (clean - less) for less, (_, further) in zip(free, untold))

@@ -142,7 +142,7 @@ class Reader:
             stack = np.stack([np.asarray(frames[i]) for i in range(start, min(start + _BATCH, count))])
             if stack.shape[1:] != size or stack.dtype != np.uint8:
                 raise ValueError(f"frames: expected uint8 of shape {size}, got {stack.dtype} {stack.shape[1:]}")
-            x = torch.from_numpy(stack).movedim(-1, 1).float() / 127.5 - 1
+            x = torch.from_numpy(stack).to(self.network.calibration.device).movedim(-1, 1).float() / 127.5 - 1
             x = self.network.sized(x).contiguous(memory_format=torch.channels_last)
             look = self.network.look(x)
             # Each frame beside those before it; the first of all beside itself, which tells of no motion.
@@ -162,7 +162,7 @@ class Reader:
 
     def _with_boxes(self, readings: Readings, found: list[Found], camera: Camera) -> Readings:
         config, factor = self.network.config, float(self.network.calibration[CALIBRATED.index("distance")])
-        edges, score, distance_m, scale = (torch.cat(parts).double().numpy() for parts in zip(*found))
+        edges, score, distance_m, scale = (_column(list(parts)) for parts in zip(*found))
         larger = np.tile([camera.width_px / config.width_px, camera.height_px / config.height_px], 2)
         numbers, scales = readings.numbers, readings.scales
         names = ("heading_error_rad", "curvature_ahead_1pm")
@@ -207,4 +207,4 @@ def _readings(percepts: list[Percept], t_s: FloatArray, camera: Camera) -> Readi
 
 
 def _column(parts: list[torch.Tensor]) -> FloatArray:
-    return torch.cat(parts).double().numpy()
+    return torch.cat(parts).double().cpu().numpy()

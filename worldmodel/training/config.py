@@ -91,32 +91,13 @@ class ClipsConfig:
     Attributes:
         short, long: frames of a clip; long is at least three windows, so that a wrapped cache is nothing new.
         long_every: one batch in so many is of long clips, fewer of them.
-        shortcut_from, own_from: share of the steps after which larger steps and own drives are trained.
-        own_rows: own drives (``own_drives``); 0 for none.
-        own_true: true frames an own drive begins with.
-        own_taught: frames, those included, up to which its clips are trained on as they are. More is worse than none:
-            what it was to show has drifted away from what it does, and the mean of all roads is learned.
-        own_length: frames after which it follows another true drive; fewer where no stretch of the data has as many.
-        error_share: share of the true clips that the errors of older own drives are laid on.
-        error_rms: the most that such an error is laid on with, as a root mean square in normalised latents.
-        own_frames: by how many frames own drives go on with a batch of short clips.
-        own_every: with one such batch in so many. On a GPU many rows that seldom go on cost less than few that often
-            do, because a frame waits for what launches its many small parts.
+        shortcut_from: share of the steps after which larger steps are trained.
     """
 
     short: int = 16
     long: int = 48
     long_every: int = 4
     shortcut_from: float = 0.6
-    own_from: float = 0.3
-    own_rows: int = 8
-    own_true: int = 8
-    own_taught: int = 24
-    own_length: int = 48
-    own_frames: int = 2
-    own_every: int = 1
-    error_share: float = 0.5
-    error_rms: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +108,12 @@ class DistilConfig:
         teacher: a model with the same tokenizer, whose dynamics teaches; empty for the run's own as the stage begins.
         rows: own drives that go on beside each other.
         true_frames, life: frames a drive begins with, and after which it follows another true one.
+        beginners, beginner_life: of the rows, those that begin with no true frame, and after how many frames the last
+            of them begins anew; the k-th of n after k of n parts of it.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
-        guidance, tag_guidance: of the teacher, on motion and on tags.
+        guidance, tag_guidance: of the teacher, on motion and on tags; the latter falls to 1 with the signal level.
         critic_rate: learning rate of the critic over the model's. Where the critic is slow, all drives swing together,
             between bright and dark for instance.
         critic_passes: times that the critic looks at the clips of a step, each at other levels.
@@ -141,11 +124,13 @@ class DistilConfig:
     rows: int = 12
     true_frames: int = 8
     life: int = 180
+    beginners: int = 4
+    beginner_life: int = 24
     frames: int = 4
     clip: int = 8
     steps: int = 4
     guidance: float = 2.0
-    tag_guidance: float = 2.0
+    tag_guidance: float = 4.0
     critic_rate: float = 6.0
     critic_passes: int = 2
     average: float = 0.99
@@ -241,11 +226,13 @@ class TrainConfig:
         window = self.dynamics.transformer.window
         if self.clips.long < 3 * window:
             raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")
-        own = self.clips
-        if own.own_rows and not max(own.short, own.own_true + 1) <= own.own_taught <= own.own_length:
+        d = self.distil
+        if not 0 <= d.beginners <= d.rows:
+            raise ValueError(f"distil.beginners: expected 0 to distil.rows = {d.rows}, got {d.beginners}")
+        if d.beginner_life < d.beginners * d.frames:
             raise ValueError(
-                f"clips.own_taught: expected at least clips.short = {own.short}, more than clips.own_true = "
-                f"{own.own_true} and at most clips.own_length = {own.own_length}, got {own.own_taught}"
+                f"distil.beginner_life: {d.beginners} beginners that go on by distil.frames = {d.frames} need at least "
+                f"{d.beginners * d.frames} frames, got {d.beginner_life}"
             )
         self.tokenizer.validate()
         self.sampler.validate()

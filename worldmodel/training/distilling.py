@@ -4,7 +4,9 @@ Own drives go on from step to step as in ``own_drives``, without guidance, in as
 each frame one step, drawn at random, is learned from. Where it should have led is said by a guided teacher, often the
 model as it was, and a critic that follows what the model makes now (``dynamics.matching``). What comes out needs no
 guidance, and clips of any age of a drive have been made likely, not those near the truth alone.
-Legend: R rows, K frames of a step, T frames of a clip.
+A part of the rows begin with no true frame at all, and soon begin anew, so that what is asked for in words alone is
+practised too.
+Legend: R rows, K frames of a step, T frames of a clip, V views, N tokens, C channels.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.matching import critic_loss, matched
 from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame
@@ -23,8 +26,8 @@ from worldmodel.nn.ring import Ring
 from worldmodel.nn.transformer import compile_blocks
 from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
-from worldmodel.training.own_drives import Draw, OwnDrives
-from worldmodel.training.stages import Stage, freeze, prepared_life
+from worldmodel.training.own_drives import Beginners, Draw, OwnDrives
+from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
 
 
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
@@ -74,11 +77,27 @@ class DistilStage(Stage):
             compile_blocks(self._teacher[0])
         self.sampler = distilled_sampler(config)
         d = config.distil
-        self.own = OwnDrives(prepared_life(self, life), d.rows, true_frames=d.true_frames, staggered=True)
+        self.own = OwnDrives(
+            lambda k: self._prepared(life(k)),
+            d.rows,
+            true_frames=d.true_frames,
+            staggered=True,
+            beginners=Beginners(d.beginners, d.beginner_life),
+        )
+        self._own_state: dict[str, Any] | None = None
 
     def on_fit_start(self) -> None:
         """Lightning's hook: the teacher goes where the others are."""
         self._teacher[0].to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: own drives go on where they were."""
+        waiting = self._own_state is not None  # resumed, and no step has needed them yet
+        checkpoint["own_drives"] = self._own_state if waiting else self.own.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook; the drives are taken up at the next step, when the network is where it belongs."""
+        self._own_state = checkpoint["own_drives"]
 
     def configure_optimizers(self) -> Any:
         """As of every stage, and for the critic at its own rate. Without momentum: what is aimed at moves."""
@@ -97,6 +116,9 @@ class DistilStage(Stage):
     def training_step(self, batch: Any, _: int) -> Tensor:
         """Own drives go on, and are learned from. ``batch`` is nothing."""
         d, generator = self.run_config.distil, self.generator()
+        if self._own_state is not None:
+            self.own.restore(self._own_state, self.network)
+            self._own_state = None
         decay = min(d.average, self.global_step / (self.global_step + 10))
         for mean, now in zip(self.average.parameters(), self.network.parameters()):
             mean.lerp_(now.detach(), 1 - decay)
@@ -104,37 +126,44 @@ class DistilStage(Stage):
             self._advance(d.true_frames + d.clip, generator, draw_frame)
         taught = Taught(int(torch.randint(d.steps, (), generator=generator)))
         self._advance(d.frames, generator, taught)
-        recent = self.own_drives().recent(d.clip, drawn=d.frames)
-        if recent is None:  # every row has just begun anew
+        made = torch.stack(taught.made, dim=1)
+        some = [self.own.recent(d.clip, drawn=d.frames), self.own.newborn(d.frames)]
+        parts = [self._judged(made[clips[0]], *clips[1:], generator) for clips in some if clips is not None]
+        if not parts:  # every row has just begun anew
             return sum((p.sum() * 0 for p in self.parameters()), torch.zeros((), device=self.device))
-        rows, own, told = recent
-        made = torch.stack(taught.made, dim=1)[rows]
-        own[:, -d.frames :] = made.detach()
+        learned = sum(len(pull_RKVNC) for pull_RKVNC, _ in parts)
+        pull_RKVNC = torch.cat([pull for pull, _ in parts])
+        critic = sum(len(pull) / learned * loss for pull, loss in parts)
+        loss = 0.5 * pull_RKVNC.square().mean()
+        self.log("pull", pull_RKVNC.detach().abs().mean(), prog_bar=True)
+        self.log("critic", critic, prog_bar=True)
+        self.log_speed(learned * d.frames, 0.0)
+        return loss + critic
+
+    def _judged(
+        self, made_RKVNC: Tensor, own_RTVNC: Tensor, told: Told, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """How far made frames are from where they should be, and the critic's loss on their clips."""
+        d, frames = self.run_config.distil, made_RKVNC.shape[1]
+        own_RTVNC[:, -frames:] = made_RKVNC.detach()
         goal = matched(
             self._teacher[0],
             self.critic,
-            own,
+            own_RTVNC,
             told,
             generator,
             guidance=d.guidance,
             tag_guidance=d.tag_guidance,
-        )[:, -d.frames :]
-        loss = 0.5 * (made - goal).square().mean()
-        critic = sum(critic_loss(self.critic, own, told, generator) for _ in range(d.critic_passes)) / d.critic_passes
-        self.log("pull", (goal - made.detach()).abs().mean(), prog_bar=True)
-        self.log("critic", critic, prog_bar=True)
-        self.log_speed(made.shape[0] * made.shape[1], 0.0)
-        return loss + critic
+        )[:, -frames:]
+        losses = [critic_loss(self.critic, own_RTVNC, told, generator) for _ in range(d.critic_passes)]
+        return made_RKVNC - goal, torch.stack(losses).mean()
 
     def _advance(self, frames: int, generator: torch.Generator, draw: Draw) -> None:
-        sampler = self.sampler
-        # As noisy as the sampler has them, or less.
-        levels = dataclasses.replace(
-            self.run_config.objective, past_tau_min=sampler.past_tau, moved_tau_min=sampler.moved_tau
-        )
-        self.own_drives().advance(
-            self.network, self._tokenizer[0], levels, generator, frames=frames, sampler=sampler, draw=draw
-        )
+        self.own.advance(self.network, self._tokenizer[0], generator, frames=frames, sampler=self.sampler, draw=draw)
+
+    def _prepared(self, batch: Any) -> tuple[Told, Tensor]:
+        """A true drive as ``OwnDrives`` wants it, on the stage's device."""
+        return prepare_clips(Batch(*(x.to(self.device) for x in as_tensors(batch))), self.network)
 
 
 class Taught:

@@ -1,16 +1,14 @@
 """Drives the network makes on its own while it is trained, and is trained on: a rollout is then nothing new to it.
 
-A few rows follow true drives. Each begins with true frames, then every frame is drawn by the network from its own past,
-exactly as a rollout draws it, while the motion it is told is the recorded one; so the true frames of the same moments
-are what it should have made. After L frames a row follows another drive. The rows go on from one training step
+A few rows follow true drives. Each begins with true frames, or with none at all as a drive that is asked for in words
+(``Beginners``), then every frame is drawn by the network from its own past, exactly as a rollout draws it, while the
+motion it is told is the recorded one. After L frames a row follows another drive. The rows go on from one training step
 to the next, a few frames each time, which makes long chains cheap (compare Self Forcing, arXiv 2506.08009, and the
 replay buffer of DAgger, arXiv 1011.0686).
 
-Two things are learned from them. While a row is young, the truth it follows is still what it should have made, and its
-clips are trained on as they are (``clips``). Later it shows another place than the truth does, and would teach the mean
-of all places; but how it differs from the truth is what long drives go wrong by, and laid on other true clips
-(``errors``, ``lay_on``) it teaches the way back: the error recycling of Stable Video Infinity, arXiv 2510.09212.
-Legend: R rows, L frames of a life, T frames of a clip, E clips of errors, V views, N tokens, C channels.
+What is learned from them is the matter of ``distilling``: not what the truth shows at the same moment, for they soon
+show another place, and compared with it would teach the mean of all places (docs/ablations.md).
+Legend: R rows, L frames of a life, T frames of a clip, V views, N tokens, C channels.
 """
 
 from __future__ import annotations
@@ -23,20 +21,29 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
-from worldmodel.dynamics.objective import ObjectiveConfig
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.model import move_ahead
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.ring import Ring
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
-#: Errors are enlarged so many times at most when they are laid on.
-_ERROR_GAIN = 3.0
-
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
 Life = Callable[[int], tuple[Told, Tensor]]
 #: Draws a frame as ``draw_frame`` does.
 Draw = Callable[[Dynamics, Tensor, Told, Ring, SamplerConfig], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginners:
+    """Rows that begin with no true frame, told motion and tags alone, and soon begin anew, as first frames are few.
+
+    Attributes:
+        rows: how many of all rows.
+        life: frames after which the last of them begins anew; the k-th of n after k of n parts of it.
+    """
+
+    rows: int = 0
+    life: int = 24
 
 
 class OwnDrives:
@@ -47,10 +54,23 @@ class OwnDrives:
         rows: R.
         true_frames: a row begins with.
         staggered: whether the rows' first lives end one after the other, so that there are rows of every age.
+        beginners: the last of the rows.
     """
 
-    def __init__(self, life: Life, rows: int, *, true_frames: int, staggered: bool = False) -> None:
+    def __init__(
+        self,
+        life: Life,
+        rows: int,
+        *,
+        true_frames: int,
+        staggered: bool = False,
+        beginners: Beginners = Beginners(),
+    ) -> None:
         self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
+        old = rows - beginners.rows
+        #: Of each row: true frames that a life begins with, and the length of a beginner's.
+        self._shown = [true_frames] * old + [0] * beginners.rows
+        self._lives = {old + k: beginners.life * (k + 1) // beginners.rows for k in range(beginners.rows)}
         self._born = 0
         self._ages: list[int] = []
         self._ends: list[int] = []
@@ -60,17 +80,20 @@ class OwnDrives:
         self,
         network: Dynamics,
         tokenizer: Tokenizer,
-        config: ObjectiveConfig,
         generator: torch.Generator,
         *,
         frames: int,
         sampler: SamplerConfig,
         draw: Draw = draw_frame,
     ) -> None:
-        """Let every row go on for so many frames, drawn as ``sampler`` has it but for the levels of noise."""
+        """Let every row go on for so many frames, drawn as ``sampler`` has it, past and moved as noisy or less."""
         if not self._ages:
             self._begin(network)
         rows = torch.arange(self.rows, device=self._own.device)
+        shown_frames = hand_over(torch.tensor(self._shown), self._own.device)
+        for row, length in self._lives.items():  # beforehand, so that all their frames are of a step
+            if self._ages[row] + frames > length:
+                self._follow_another(row)
         for _ in range(frames):
             for row in range(self.rows):
                 if self._ages[row] == self._ends[row]:
@@ -80,27 +103,18 @@ class OwnDrives:
             if network.config.moved:
                 moved = move_ahead(tokenizer, network, before, told.motion[:, 0])
                 moved = torch.where((age == 0)[:, None, None, None], torch.nan, moved)
-                tau = _between(config.moved_tau_min, generator)
+                tau = _between(sampler.moved_tau, generator)
                 told = shown(told, moved, noise_like(moved, generator), tau)
                 self._moved[rows, age] = moved.to(self._moved.dtype)
             else:
                 told = dataclasses.replace(told, moved=None)
             noise = [noise_like(before, generator) for _ in range(2)]
             drawn = draw(network, noise[0], told, self._ring, sampler).float()
-            young = (age < self.true_frames)[:, None, None, None]
+            young = (age < shown_frames)[:, None, None, None]
             newest = torch.where(young, self._clean[rows, age], drawn)
             self._own[rows, age] = newest
-            commit_frame(network, newest, noise[1], told, self._ring, _between(config.past_tau_min, generator))
+            commit_frame(network, newest, noise[1], told, self._ring, _between(sampler.past_tau, generator))
             self._ages = [t + 1 for t in self._ages]
-
-    def clips(self, length: int, *, oldest: int) -> tuple[Tensor, Told, Tensor] | None:
-        """The last ``length`` frames of rows no older than ``oldest``: own latents, what was told, the truth."""
-        index = self._last(length, [length <= age <= oldest for age in self._ages])
-        if index is None:
-            return None
-        told = self._told.rows(index)
-        moved = None if told.moved is None else self._moved[index]
-        return self._own[index], Told(told.motion, told.tags, moved), self._clean[index]
 
     def recent(self, length: int, *, drawn: int) -> tuple[list[int], Tensor, Told] | None:
         """The last ``length`` frames of the rows whose last ``drawn`` are their own.
@@ -109,7 +123,13 @@ class OwnDrives:
             which rows, latents ``(rows, T, V, N, C)``, and what was told. What led to the first frame of each is not
             known, as of a true clip.
         """
-        chosen = [age >= max(length, self.true_frames + drawn) for age in self._ages]
+        return self._clips_of(length, [age >= max(length, n + drawn) for age, n in zip(self._ages, self._shown)])
+
+    def newborn(self, length: int) -> tuple[list[int], Tensor, Told] | None:
+        """The same of the rows that are so many frames old, all of them their own."""
+        return self._clips_of(length, [age == length and not n for age, n in zip(self._ages, self._shown)])
+
+    def _clips_of(self, length: int, chosen: list[bool]) -> tuple[list[int], Tensor, Told] | None:
         index = self._last(length, chosen)
         if index is None:
             return None
@@ -120,20 +140,6 @@ class OwnDrives:
             moved[:, 0] = torch.nan
         rows = [row for row, wanted in enumerate(chosen) if wanted]
         return rows, self._own[index], Told(told.motion, told.tags, moved)
-
-    def errors(self, length: int) -> tuple[Tensor, Tensor] | None:
-        """How the last ``length`` frames of the rows that have as many of their own differ from the truth.
-
-        Returns:
-            ``(E, T, V, N, C)`` latents less the true ones, and the same of the moved frames before; zero where either
-            is unknown.
-        """
-        index = self._last(length, [age >= self.true_frames + length for age in self._ages])
-        if index is None:
-            return None
-        own, clean, truly_moved = self._own[index], self._clean[index], self._told.rows(index).moved
-        moved = torch.zeros_like(clean) if truly_moved is None else self._moved[index] - truly_moved
-        return own - clean, torch.nan_to_num(moved)
 
     def _last(self, length: int, chosen: list[bool]) -> tuple[Tensor, Tensor] | None:
         """Rows and moments ``(rows, T)`` of the last frames of the chosen rows; ``None`` for no rows."""
@@ -207,36 +213,6 @@ class OwnDrives:
         ):
             if mine is not None and its is not None:
                 mine[row] = its[0]
-
-
-def lay_on(
-    clean_BTVNC: Tensor,
-    told: Told,
-    errors: tuple[Tensor, Tensor],
-    share: float,
-    generator: torch.Generator,
-    *,
-    most_rms: float = 1.0,
-) -> tuple[Tensor, Told]:
-    """True clips as they would look with the errors of an own drive: the past ``(B, T, V, N, C)`` and what is told.
-
-    Args:
-        clean_BTVNC: true latents.
-        told: with them; the moved frames get their share of the errors.
-        errors: of ``OwnDrives.errors``; each clip takes one of them at random, at a strength of its own.
-        share: of the clips; the others stay as they are.
-        generator: a CPU generator.
-        most_rms: strengths are from 0 to this, as a root mean square in normalised latents.
-    """
-    batch, device = len(clean_BTVNC), clean_BTVNC.device
-    choice = hand_over(torch.randint(len(errors[0]), (batch,), generator=generator), device)
-    strength = most_rms * torch.rand(batch, generator=generator)
-    strength = hand_over(strength * (torch.rand(batch, generator=generator) < share), device)
-    error, moved_error = (x[choice].to(clean_BTVNC.dtype) for x in errors)
-    rms = error.square().flatten(1).mean(dim=1).sqrt().clamp(min=1e-6)
-    gain = (strength / rms).clamp(max=_ERROR_GAIN)[:, None, None, None, None]
-    moved = None if told.moved is None else told.moved + gain * moved_error
-    return clean_BTVNC + gain * error, dataclasses.replace(told, moved=moved)
 
 
 def _between(low: float, generator: torch.Generator) -> float:

@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from worldmodel.datasets.windows import Batch, ClipWindows, MemoryEpisode, split
+from worldmodel.datasets.windows import ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
 from worldmodel.model import Training, WorldModel, load_tokenizer, save_tokenizer
 from worldmodel.nn.component import content_hash
@@ -194,17 +194,15 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     def make(k: int) -> BoxedBatch:
         return windows[clip_shape(config, k)[0]](k)
 
-    def lives(length: int) -> Callable[[int], Batch]:
-        return _windows(config, latents, min(length, longest), 1).batch
-
-    stage = DynamicsStage(config, network, tokenizer, lives(config.clips.own_length) if config.clips.own_rows else None)
+    stage = DynamicsStage(config, network)
     if config.compile:
         compile_blocks(network)
     pictures = SampleDrives(Path(config.out) / "pictures", held_out, tokenizer)
     if config.dynamics_stage.steps:
         fit(config, stage, make, config.dynamics_stage, [pictures])
     if config.distil_stage.steps:
-        stage = DistilStage(config, network, tokenizer, lives(config.distil.life), _teacher(config, tokenizer))
+        lives = _windows(config, latents, min(config.distil.life, longest), 1).batch
+        stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer))
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
     return network

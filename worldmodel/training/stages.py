@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.conditioning import incoming, motion_channels
-from worldmodel.dynamics.dynamics import Dynamics, Told, join
+from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import shortcut_forcing_loss
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.noise import hand_over
@@ -30,7 +29,6 @@ from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.keeping import seen_loss, tokens_with_users, user_map
-from worldmodel.training.own_drives import Life, OwnDrives, lay_on
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -79,9 +77,6 @@ class Stage(lightning.LightningModule):
 
     name = ""
     network: Any
-    #: Of stages that have them; they go on where they were when a run is resumed.
-    own: OwnDrives | None = None
-    _own_state: dict[str, Any] | None = None
 
     def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
         super().__init__()
@@ -106,23 +101,6 @@ class Stage(lightning.LightningModule):
         """Lightning's hook: time may be up."""
         if self.done(self.global_step) >= 1:
             self.trainer.should_stop = True
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: own drives go on where they were."""
-        waiting = self._own_state is not None  # resumed, and no step has needed them yet
-        checkpoint["own_drives"] = self._own_state if waiting else self.own.state() if self.own else {}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook; the drives are taken up at the next step, when the network is where it belongs."""
-        self._own_state = checkpoint["own_drives"]
-
-    def own_drives(self) -> OwnDrives:
-        """Those of the stage, as the checkpoint had them where there was one."""
-        assert self.own is not None
-        if self._own_state is not None:
-            self.own.restore(self._own_state, self.network)
-            self._own_state = None
-        return self.own
 
     def generator(self) -> torch.Generator:
         """The random stream of the current step."""
@@ -251,59 +229,20 @@ def between(outgoing_BTF: Tensor, apart_B: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class DynamicsStage(Stage):
-    """Clips of latents → shortcut forcing loss, on true drives and on the network's own.
+    """Clips of latents → shortcut forcing loss.
 
     Args:
         config: of the run.
         network: the dynamics.
-        tokenizer: whose latents the clips hold.
-        life: the k-th true drive for own ones to follow; ``None`` for no own drives.
     """
 
     name = "dynamics"
     network: Dynamics
 
-    def __init__(
-        self, config: TrainConfig, network: Dynamics, tokenizer: Tokenizer, life: Callable[[int], Any] | None = None
-    ) -> None:
+    def __init__(self, config: TrainConfig, network: Dynamics) -> None:
         super().__init__(config, config.dynamics_stage)
         self.network = network
-        self._tokenizer = [tokenizer]  # in a list: it is not trained, nor a part of this stage's checkpoints
-        rows = config.clips.own_rows
-        if life and rows:
-            self.own = OwnDrives(prepared_life(self, life), rows, true_frames=config.clips.own_true, staggered=True)
         self.sampler = config.sampler
-
-    def with_own_drives(
-        self, clean: Tensor, told: Told, generator: torch.Generator
-    ) -> tuple[Tensor, Told, Tensor, int]:
-        """Let own drives go on and make them part of a batch of true clips.
-
-        Returns:
-            what frames look like as the past, what is told, the truth ``(B, T, V, N, C)``, and how many rows of the
-            batch, the first, are no longer those of the given clips.
-        """
-        own_drives = self.own_drives()
-        config, clips = self.run_config, self.run_config.clips
-        if self.global_step % clips.own_every == 0:
-            own_drives.advance(
-                self.network,
-                self._tokenizer[0],
-                config.objective,
-                generator,
-                frames=clips.own_frames,
-                sampler=config.sampler,
-            )
-        length, past = clean.shape[1], clean
-        if (errors := own_drives.errors(length)) is not None:
-            past, told = lay_on(clean, told, errors, clips.error_share, generator, most_rms=clips.error_rms)
-        rows = 0
-        if (own := own_drives.clips(length, oldest=clips.own_taught)) is not None:
-            # First, because the last rows of a batch are those asked for larger steps.
-            rows = min(len(own[0]), len(clean))
-            past, clean = torch.cat([own[0][:rows], past[rows:]]), torch.cat([own[2][:rows], clean[rows:]])
-            told = join([own[1].rows(slice(rows)), told.rows(slice(rows, None))])
-        return past, told, clean, rows
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One ``BoxedBatch`` of windows whose frames are latents."""
@@ -311,19 +250,13 @@ class DynamicsStage(Stage):
         shape, users = self.run_config.tokenizer, self.run_config.objective.users
         seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
         weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
-        clips, generator = self.run_config.clips, self.generator()
-        done, past = self.done(self.global_step), clean
-        if self.own and clean.shape[1] == clips.short and done >= clips.own_from:
-            past, told, clean, rows = self.with_own_drives(clean, told, generator)
-            weight_BTN[:rows] = 1
         loss, figures = shortcut_forcing_loss(
             self.network,
             clean,
             told,
             self.run_config.objective,
-            generator,
-            shortcut=done >= clips.shortcut_from,
-            past_BTVNC=past,
+            self.generator(),
+            shortcut=self.done(self.global_step) >= self.run_config.clips.shortcut_from,
             weight_BTN=weight_BTN,
         )
         self.log("loss", loss, prog_bar=True)
@@ -333,16 +266,6 @@ class DynamicsStage(Stage):
         tokens = self.network.frame_tokens()
         self.log_speed(frames, 3 * frames * tokens * matmul_flops_per_token(self.network.transformer))
         return loss
-
-
-def prepared_life(stage: Stage, life: Callable[[int], Any]) -> Life:
-    """The k-th drive as ``OwnDrives`` wants it, on the stage's device."""
-
-    def prepared(k: int) -> tuple[Told, Tensor]:
-        batch = Batch(*(x.to(stage.device) for x in as_tensors(life(k))))  # pyright: ignore
-        return prepare_clips(batch, stage.network)
-
-    return prepared
 
 
 def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:
