@@ -129,8 +129,8 @@ class DistilConfig:
     frames: int = 4
     clip: int = 8
     steps: int = 4
-    guidance: float = 2.0
-    tag_guidance: float = 4.0
+    guidance: float = 2.3
+    tag_guidance: float = 2.5
     critic_rate: float = 6.0
     critic_passes: int = 2
     average: float = 0.99

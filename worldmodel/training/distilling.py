@@ -32,7 +32,8 @@ from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
 
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
     """How frames of the finished model are drawn: as it was taught to."""
-    return dataclasses.replace(config.sampler, steps=config.distil.steps, guidance=1.0, prompt_guidance=1.0)
+    steps = config.distil.steps
+    return dataclasses.replace(config.sampler, steps=steps, first_steps=steps, guidance=1.0, prompt_guidance=1.0)
 
 
 def twin(network: Dynamics) -> Dynamics:
