@@ -1,12 +1,14 @@
 """Learning from own drives with a teacher in place of a truth."""
 
+import pytest
 import torch
 
 from tests.tiny import tiny_model
 from tests.training.test_own_drives import LENGTH, TRUE_FRAMES, life
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
 from worldmodel.nn.transformer import Block, compile_blocks
-from worldmodel.training.distilling import Taught, twin
+from worldmodel.training.config import DistilConfig, TrainConfig
+from worldmodel.training.distilling import Taught, distilled_sampler, twin
 from worldmodel.training.own_drives import OwnDrives
 
 SAMPLER = SamplerConfig(2)
@@ -68,3 +70,21 @@ def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
     for block in other.modules():
         if isinstance(block, Block):
             assert block.within.__self__ is block  # pyright: ignore[reportFunctionMemberAccess]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (DistilConfig(rows=3, beginners=4), "distil.beginners: expected 0 to distil.rows = 3, got 4"),
+        (DistilConfig(beginners=4, beginner_life=15), "at least 16 frames, got 15"),
+        (DistilConfig(clip=4, frames=4), "distil.clip: expected more than distil.frames = 4, got 4"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_told(wrong: DistilConfig, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        TrainConfig(distil=wrong).validate()
+
+
+def test_first_frames_are_drawn_in_the_steps_that_were_practised() -> None:
+    sampler = distilled_sampler(TrainConfig(distil=DistilConfig(steps=3), sampler=SamplerConfig(8, guidance=2.0)))
+    assert (sampler.steps, sampler.first_steps, sampler.guidance) == (3, 3, 1.0)

@@ -229,6 +229,8 @@ class TrainConfig:
         d = self.distil
         if not 0 <= d.beginners <= d.rows:
             raise ValueError(f"distil.beginners: expected 0 to distil.rows = {d.rows}, got {d.beginners}")
+        if d.clip <= d.frames:  # a beginner's first clip would be counted twice
+            raise ValueError(f"distil.clip: expected more than distil.frames = {d.frames}, got {d.clip}")
         if d.beginner_life < d.beginners * d.frames:
             raise ValueError(
                 f"distil.beginner_life: {d.beginners} beginners that go on by distil.frames = {d.frames} need at least "

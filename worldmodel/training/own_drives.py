@@ -130,28 +130,18 @@ class OwnDrives:
         return self._clips_of(length, [age == length and not n for age, n in zip(self._ages, self._shown)])
 
     def _clips_of(self, length: int, chosen: list[bool]) -> tuple[list[int], Tensor, Told] | None:
-        index = self._last(length, chosen)
-        if index is None:
+        rows = [row for row, wanted in enumerate(chosen) if wanted]
+        if not rows:
             return None
+        at = torch.tensor([self._ages[row] for row in rows])[:, None] - length + torch.arange(length)
+        of = torch.tensor(rows)[:, None].expand_as(at).contiguous()
+        index = hand_over(of, self._own.device), hand_over(at, self._own.device)
         told, moved = self._told.rows(index), None
         told.motion[:, 0] = torch.nan
         if self._told.moved is not None:
             moved = self._moved[index]
             moved[:, 0] = torch.nan
-        rows = [row for row, wanted in enumerate(chosen) if wanted]
         return rows, self._own[index], Told(told.motion, told.tags, moved)
-
-    def _last(self, length: int, chosen: list[bool]) -> tuple[Tensor, Tensor] | None:
-        """Rows and moments ``(rows, T)`` of the last frames of the chosen rows; ``None`` for no rows."""
-        rows = [row for row, wanted in enumerate(chosen) if wanted]
-        if not rows:
-            return None
-        ends = torch.tensor([self._ages[row] for row in rows])
-        at = ends[:, None] - length + torch.arange(length)
-        return (
-            hand_over(torch.tensor(rows)[:, None].expand_as(at).contiguous(), self._own.device),
-            hand_over(at, self._own.device),
-        )
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on, as tensors and numbers."""
