@@ -31,7 +31,7 @@ from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.metrics.image import contrast, sharpness
 from worldmodel.model import WorldModel
-from worldmodel.perception.reader import Reader, load_perceiver
+from worldmodel.perception.reader import Reader, Readings, load_perceiver
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import draw_options
 from worldmodel.simulation.session import Session
@@ -58,31 +58,40 @@ def held_out(number: int, *, size: tuple[int, int], frames: int) -> Clip:
 def line(name: str, frames: NDArray[np.uint8], judge: Reader, clips: Sequence[Clip]) -> str:
     """One line of the table: of ``(N, S + 1, H, W, 3)`` frames from each clip's last of context on."""
     steps = frames.shape[1] - 1
-    rows = slice(CONTEXT - 1, CONTEXT + steps)
-    told = np.stack([[c.motion[rows].speed_mps[:-1], c.motion[rows].yaw_rate_radps[:-1]] for c in clips], axis=1)
+    half, rows = steps // 2, slice(CONTEXT - 1, CONTEXT + steps)
     readings = [judge.read(film, c.t_s[rows], c.camera) for film, c in zip(frames, clips)]
-    said = np.stack([[r.motion.speed_mps[:-1], r.motion.yaw_rate_radps[:-1]] for r in readings], axis=1)
-    half, cells, seen = steps // 2, [], []
-    for part in (slice(0, half), slice(half, None)):
-        error = np.abs(said - told)[..., part].mean(axis=(1, 2))
-        gains = [(s * t).sum() / max(1e-9, (t * t).sum()) for s, t in zip(said[..., part], told[..., part])]
-        cells.append(f"{error[0]:6.2f} m/s ×{gains[0]:5.2f}  {error[1]:6.4f} rad/s ×{gains[1]:5.2f}")
-    for end in (half, steps):
-        look = slice(max(0, end + 1 - LOOK), end + 1)
-        right = [
-            [r.tag_codes(tag, frames=LOOK)[end] == c.tags.codes[CONTEXT - 1 + end, list(VOCABULARY).index(tag)]
-             for tag in ("weather", "time_of_day")]
-            for r, c in zip(readings, clips)
-        ]  # fmt: skip
-        users = [0.0 if r.boxes is None else (r.boxes.score[look] > 0.5).sum(axis=1).mean() for r in readings]
-        ahead = [(r.flags["has_gap"][look] > 0.5).mean() for r in readings]
-        seen.append((*100 * np.mean(right, axis=0), 100 * np.mean(ahead), np.mean(users)))
+    cells = [obeyed(readings, clips, part) for part in (slice(0, half), slice(half, steps))]
     ends = frames[:, [half, -1]].reshape(-1, *frames.shape[2:])
     looks = (f(ends).reshape(-1, 2).mean(axis=0) for f in (sharpness, contrast))
     cells.append("  ".join(f"{first:6.1f} {last:6.1f}" for first, last in looks))
-    cells.append("  ".join(f"{weather:3.0f} %; {time_of_day:3.0f} %" for weather, time_of_day, _, _ in seen))
-    cells.append("  ".join(f"{ahead:3.0f} %; {users:.2f}" for _, _, ahead, users in seen))
+    cells += ["  ".join(some) for some in zip(*(seen(readings, clips, end) for end in (half, steps)))]
     return " | ".join([f"{name:36s}", *cells])
+
+
+def obeyed(readings: Sequence[Readings], clips: Sequence[Clip], part: slice) -> str:
+    """Error and gain of speed and yaw rate in a part of the steps."""
+    cells = []
+    for rate, form, unit in (("speed_mps", "6.2f", "m/s"), ("yaw_rate_radps", "6.4f", "rad/s")):
+        told = np.stack([getattr(clip.motion, rate)[CONTEXT - 1 :][part] for clip in clips])
+        said = np.stack([getattr(reading.motion, rate)[part] for reading in readings])
+        gain = (said * told).sum() / max(1e-9, (told * told).sum())
+        cells.append(f"{np.abs(said - told).mean():{form}} {unit} ×{gain:5.2f}")
+    return "  ".join(cells)
+
+
+def seen(readings: Sequence[Readings], clips: Sequence[Clip], end: int) -> tuple[str, str]:
+    """Tags that are read as told, and who is seen, in the last frames until one."""
+    look, names = slice(max(0, end + 1 - LOOK), end + 1), list(VOCABULARY)
+    right = [
+        np.mean([
+            reading.tag_codes(tag, frames=LOOK)[end] == clip.tags.codes[CONTEXT - 1 + end, names.index(tag)]
+            for reading, clip in zip(readings, clips)
+        ])
+        for tag in ("weather", "time_of_day")
+    ]  # fmt: skip
+    users = [0.0 if r.boxes is None else (r.boxes.score[look] > 0.5).sum(axis=1).mean() for r in readings]
+    ahead = [(reading.flags["has_gap"][look] > 0.5).mean() for reading in readings]
+    return "; ".join(f"{100 * share:3.0f} %" for share in right), f"{100 * np.mean(ahead):3.0f} %; {np.mean(users):.2f}"
 
 
 def setting_of(words: str, own: SamplerConfig) -> SamplerConfig:
