@@ -10,7 +10,7 @@ from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 WINDOW = 4
 TOKENIZER = TokenizerConfig(
     height_px=32, width_px=64, merge=(1, 2), channels=5, stem_widths=(8, 16), width=32, heads=2, feed_forward=48,
-    encoder_depth=1, decoder_depth=1,
+    encoder_depth=1, decoder_depth=1, drift_widths=(8, 12),
 )  # fmt: skip
 DYNAMICS = DynamicsConfig(
     transformer=TransformerConfig(width=32, depth=4, heads=2, kv_heads=1, feed_forward=48, time_every=2, window=WINDOW),
@@ -23,4 +23,7 @@ def tiny_model(seed: int = 0) -> WorldModel:
     dynamics = Dynamics(DYNAMICS, tokens=TOKENIZER.tokens, channels=TOKENIZER.channels)
     torch.nn.init.normal_(dynamics.latent_out.weight, std=0.2)  # zero at birth: nothing would matter
     dynamics.latent_std.fill_(0.5)
-    return WorldModel(Tokenizer(TOKENIZER), dynamics).eval()
+    tokenizer = Tokenizer(TOKENIZER)
+    assert tokenizer.drift is not None
+    torch.nn.init.normal_(tokenizer.drift.last.weight, std=0.3)
+    return WorldModel(tokenizer, dynamics).eval()

@@ -10,15 +10,17 @@ import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from worldmodel.dynamics.conditioning import between
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.component import BUNDLED_DIR, config_from, content_hash, load_component, save_component
+from worldmodel.tokenizer.drift import STEPS_AGO, Earlier
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 from worldmodel.types import Camera
@@ -119,8 +121,32 @@ class WorldModel(nn.Module):
         return model.eval().to(device)
 
 
+class Past(NamedTuple):
+    """Frames from ``STEPS_AGO`` = K steps before the newest, for ``move_ahead`` to see what moves by itself.
+
+    Attributes:
+        frames_BVCHW: decoded.
+        motion_BKF: ``(B, K, 4)`` motion channels of the steps since; NaN where there was no such frame.
+    """
+
+    frames_BVCHW: Tensor
+    motion_BKF: Tensor
+
+
+def decoded(tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor) -> Tensor:
+    """Pictures ``(B, V, C, H, W)`` in about [-1, 1] of normalised latents."""
+    latents = dynamics.denormalise(z_BVNC).clamp(-1, 1)
+    return torch.stack([tokenizer.decode(z) for z in latents.unbind(1)], dim=1)
+
+
 def move_ahead(
-    tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor, motion_BF: Tensor, *, frames_BVCHW: Tensor | None = None
+    tokenizer: Tokenizer,
+    dynamics: Dynamics,
+    z_BVNC: Tensor,
+    motion_BF: Tensor,
+    past: Past | None,
+    *,
+    frames_BVCHW: Tensor | None = None,
 ) -> Tensor:
     """Normalised latents as the motion would leave them (``tokenizer.moving``); NaN where it is not known.
 
@@ -128,14 +154,20 @@ def move_ahead(
         tokenizer, dynamics: that fit each other.
         z_BVNC: normalised latents of the frames before the motion.
         motion_BF: ``(B, 4)`` motion channels (``dynamics.conditioning``).
-        frames_BVCHW: those frames decoded, where somebody has them already.
+        past: frames from before those; ``None`` where there are none.
+        frames_BVCHW: those of ``z_BVNC``, where somebody has decoded them already.
     """
     displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
     latents = dynamics.denormalise(z_BVNC)
     frames = [None] * latents.shape[1] if frames_BVCHW is None else frames_BVCHW.unbind(1)
+    earlier = [None] * latents.shape[1]
+    if past is not None:
+        steps_B = torch.full_like(past.motion_BKF[:, 0, 0], STEPS_AGO)
+        since = between(past.motion_BKF, torch.zeros_like(steps_B), steps_B)
+        earlier = [Earlier(x, *since, steps_B) for x in past.frames_BVCHW.unbind(1)]
     views = [
-        move_latents(tokenizer, z, displacement_m, turn_rad, height_m, frames_BCHW=x)
-        for z, x in zip(latents.unbind(1), frames)
+        move_latents(tokenizer, z, displacement_m, turn_rad, height_m, frames_BCHW=x, earlier=y)
+        for z, x, y in zip(latents.unbind(1), frames, earlier)
     ]
     return dynamics.normalise(torch.stack(views, dim=1))
 

@@ -42,7 +42,7 @@ def test_a_point_on_the_ground_goes_where_the_camera_sees_it(
     if forward < 3 or not (2 <= column < 254 and 60 <= row < 126):
         return
     street = street_inverse_depth(torch.tensor([height]), camera)
-    u, v = source_pixels(*tensors(speed * 0.1, yaw_rate * 0.1), street, camera)
+    u, v = source_pixels(speed * 0.1 * street, *tensors(yaw_rate * 0.1), camera)
     # Read the map at the exact, fractional place.
     c0, r0 = int(later[0]), int(later[1])
     a, b = later[0] - c0, later[1] - r0
@@ -71,7 +71,8 @@ def test_any_point_of_known_depth_goes_where_the_camera_sees_it(
     column, row = round(later[0]), round(later[1])
     if forward < 3 or not (0 <= column < 256 and 0 <= row < 128):
         return
-    u, v = source_pixels(*tensors(speed * 0.1, yaw_rate * 0.1), torch.full((1, 128, 256), 1 / forward), camera)
+    parallax = torch.full((1, 128, 256), speed * 0.1 / forward)
+    u, v = source_pixels(parallax, *tensors(yaw_rate * 0.1), camera)
     # The map at the nearest whole pixel, from which the true place is as far as the pixel is from the point's, nearly.
     found = u[0, row, column].item() + (later[0] - column), v[0, row, column].item() + (later[1] - row)
     truth = camera.cx_px - camera.fx_px * y / x, camera.cy_px - camera.fy_px * up / x
@@ -81,7 +82,7 @@ def test_any_point_of_known_depth_goes_where_the_camera_sees_it(
 def test_turning_left_moves_the_far_world_to_the_right() -> None:
     camera = canonical_camera(64, 128)
     turn = 0.05
-    u, v = source_pixels(*tensors(0.0, turn), torch.zeros(1, 64, 128), camera)
+    u, v = source_pixels(torch.zeros(1, 64, 128), *tensors(turn), camera)
     middle = 63
     horizon = int(camera.cy_px)
     assert math.isclose(
@@ -94,7 +95,8 @@ def test_no_motion_leaves_the_picture_and_rows_have_their_own_motion() -> None:
     camera = canonical_camera(32, 64)
     frames = torch.rand(2, 3, 32, 64)
     motion = torch.tensor([0.0, 1.0])
-    moved = reproject(frames, motion, motion * 0.01, street_inverse_depth(torch.full((2,), 1.4), camera), camera)
+    parallax = motion[:, None, None] * street_inverse_depth(torch.full((2,), 1.4), camera)
+    moved = reproject(frames, parallax, motion * 0.01, camera)
     assert torch.allclose(moved[0], frames[0], atol=1e-5)
     assert not torch.allclose(moved[1], frames[1], atol=0.05)
 
@@ -111,7 +113,7 @@ def test_it_explains_most_of_what_changes_between_true_frames(seed: int) -> None
     street = street_inverse_depth(torch.full((24,), 1.4), camera)
 
     def error(distance: torch.Tensor, turn: torch.Tensor) -> float:
-        moved = reproject(x[:-1], distance, turn, street, camera)
+        moved = reproject(x[:-1], distance[:, None, None] * street, turn, camera)
         return (moved - x[1:])[:, :, 54:].abs().mean().item()
 
     true = error(distance, turn)

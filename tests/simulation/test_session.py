@@ -1,5 +1,6 @@
 """The learned world keeps the protocol's promises, whatever its weights are."""
 
+import dataclasses
 import resource
 import time
 
@@ -109,6 +110,24 @@ def test_restore_replays_to_the_bit_and_a_snapshot_shares_nothing(world: Session
     world.restore(snapshot)
     other = [world.step(motion(t), tags=Tags.named(weather="clear")) for t in range(2)]
     assert not np.array_equal(first[1], other[1])
+
+
+def test_what_came_before_the_newest_frame_is_seen_where_it_is_known(world: Session) -> None:
+    """What has moved by itself shows in the last two frames; a snapshot carries both."""
+    world.start(clip(0), batch=2, seed=5)
+    world.step(motion(0))
+    snapshot = world.snapshot()
+
+    def next_frame(state: SessionState) -> np.ndarray:
+        world.restore(state)
+        return world.step(motion(1))
+
+    usual = next_frame(snapshot)
+    assert not np.array_equal(usual, next_frame(dataclasses.replace(snapshot, before=-snapshot.before)))
+    unknown = dataclasses.replace(snapshot, led=torch.full_like(snapshot.led, torch.nan))
+    other = dataclasses.replace(unknown, before=-snapshot.before)
+    assert np.array_equal(next_frame(unknown), next_frame(other))
+    assert not np.array_equal(usual, next_frame(unknown))
 
 
 def test_the_same_seed_gives_the_same_drive_and_another_another(world: Session) -> None:

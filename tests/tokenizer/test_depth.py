@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel.dynamics.conditioning import between
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.geometry.reprojection import SIDE_M, street_inverse_depth
+from worldmodel.geometry.reprojection import SIDE_M, reproject, street_inverse_depth
 from worldmodel.reference.drive import ReferenceDrive, render_drive
 from worldmodel.reference.options import draw_options
-from worldmodel.tokenizer.depth import FAR_M, DepthNetwork, look_ahead, parallax_loss
+from worldmodel.tokenizer.depth import FAR_M, DepthNetwork, inverse_depth, parallax_loss
+from worldmodel.tokenizer.drift import look_ahead
 from worldmodel.tokenizer.tokenizer import to_network
-from worldmodel.training.stages import between
 
 CAMERA = canonical_camera(32, 64, height_m=1.4)
 WIDTHS = (12, 16, 24)
@@ -27,7 +28,7 @@ def motion_of(drive: ReferenceDrive) -> tuple[torch.Tensor, torch.Tensor]:
     """From each frame but the last few to the one ``APART`` later."""
     rates = torch.from_numpy(np.stack([drive.motion.speed_mps, drive.motion.yaw_rate_radps], axis=-1)).float()
     outgoing = (rates * 0.1).unfold(0, APART, 1).transpose(1, 2)[: len(drive) - APART]
-    return between(outgoing, torch.full((len(outgoing),), APART))
+    return between(outgoing, torch.zeros(len(outgoing)), torch.full((len(outgoing),), APART))
 
 
 def test_at_birth_every_place_is_the_street() -> None:
@@ -35,8 +36,8 @@ def test_at_birth_every_place_is_the_street() -> None:
     height = torch.tensor([1.2, 1.6])
     x, still = torch.rand(2, 3, 32, 64) * 2 - 1, torch.tensor([1.0, 2.0])
     street = street_inverse_depth(height, CAMERA)
-    moved, depth = look_ahead(network, x, still, still * 0.01, height, CAMERA)
-    plain, same = look_ahead(None, x, still, still * 0.01, height, CAMERA)
+    depth, same = (inverse_depth(some, x, still, still * 0.01, height, CAMERA) for some in (network, None))
+    moved, plain = (look_ahead(some, None, x, still, still * 0.01, height, CAMERA) for some in (network, None))
     assert torch.equal(same, street)
     assert torch.allclose(depth, street.clamp(min=1 / FAR_M), rtol=1e-5)
     assert (moved - plain).abs().mean() < 0.01
@@ -85,9 +86,10 @@ def test_it_learns_from_motion_how_far_things_are() -> None:
     errors, depths = [], []
     with torch.no_grad():
         for some in (None, network):
-            moved, depth = look_ahead(some, seen[:-APART], d, turn, torch.full_like(d, 1.4), CAMERA)
+            now = (seen[:-APART], d, turn, torch.full_like(d, 1.4), CAMERA)
+            depths.append(inverse_depth(some, *now))
+            moved = reproject(seen[:-APART], d[:, None, None] * depths[-1], turn, CAMERA)
             errors.append((moved - seen[APART:]).square().mean().item())
-            depths.append(depth)
     assert errors[1] < 0.97 * errors[0]
     assert held_out.dense is not None
     truth = torch.from_numpy(held_out.dense.depth_m[APART:])

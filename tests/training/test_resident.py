@@ -98,7 +98,11 @@ def test_what_arrives_is_what_was_made_and_failures_are_told(tmp_path: Path) -> 
 def test_a_live_run_ends_by_the_clock_and_leaves_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = StageConfig(steps=10**6, batch=2, checkpoint_every=10**6, picture_every=0, log_every=1, seconds=1.0)
     settings = dataclasses.replace(
-        config(tmp_path / "run", tmp_path), tokenizer_stage=stage, depth_stage=stage, dynamics_stage=stage
+        config(tmp_path / "run", tmp_path),
+        tokenizer_stage=stage,
+        depth_stage=stage,
+        drift_stage=stage,
+        dynamics_stage=stage,
     )
     settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, live=True))
     waves = [[episode(k)] for k in range(6)]

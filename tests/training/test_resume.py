@@ -56,6 +56,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
         tokenizer=TOKENIZER,
         tokenizer_stage=stage,
         depth_stage=stage,
+        drift_stage=stage,
         dynamics=DYNAMICS,
         clips=ClipsConfig(
             short=6,
@@ -73,7 +74,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "depth", "dynamics", "distil"])
+@pytest.mark.parametrize("stage", ["tokenizer", "depth", "drift", "dynamics", "distil"])
 def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
         write_stretch(tmp_path / "corpus", f"d{i}", Made(f"drive{i}", f"place{i}", clip(i)))
@@ -93,7 +94,7 @@ def test_a_killed_run_resumes_to_the_same_bits(stage: str, tmp_path: Path, monke
     torch.manual_seed(99)  # a new process has other random state: nothing may depend on it
     resumed = run_module.run(config(tmp_path / "killed", tmp_path))
     assert WorldModel.from_pretrained(whole).hashes() == WorldModel.from_pretrained(resumed).hashes()
-    for name in ("tokenizer", "depth", "dynamics", "distil"):  # the checkpoints hold the full precision
+    for name in ("tokenizer", "depth", "drift", "dynamics", "distil"):  # the checkpoints hold the full precision
         states = [torch.load(out / name / "last.ckpt", weights_only=False)["state_dict"] for out in (whole, resumed)]
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 

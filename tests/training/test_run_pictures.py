@@ -24,7 +24,12 @@ def test_reconstructions_and_sample_drives_appear(logger, tmp_path: Path, monkey
     out = tmp_path / "run"
     run_module.run(
         dataclasses.replace(
-            config(out, tmp_path), logger=logger, tokenizer_stage=stage, depth_stage=stage, dynamics_stage=stage
+            config(out, tmp_path),
+            logger=logger,
+            tokenizer_stage=stage,
+            depth_stage=stage,
+            drift_stage=stage,
+            dynamics_stage=stage,
         )
     )
     assert cv2.imread(str(out / "pictures/reconstructions_0000002.png")).std() > 1

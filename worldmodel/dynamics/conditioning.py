@@ -37,6 +37,17 @@ def incoming(outgoing_BTF: Float[Tensor, "b t f"]) -> Float[Tensor, "b t f"]:
     return torch.cat([unknown, outgoing_BTF[:, :-1]], dim=1)
 
 
+def between(outgoing_BTF: Tensor, first_B: Tensor, apart_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Chord and turn ``(B,)`` from frame ``first_B`` to the one ``apart_B`` later, of outgoing motion channels; NaN
+    where not known."""
+    at = torch.arange(outgoing_BTF.shape[1], device=outgoing_BTF.device)
+    steps = (at >= first_B[:, None]) & (at < (first_B + apart_B)[:, None])
+    chord, turn = (torch.where(steps, outgoing_BTF[..., i], 0) for i in (0, 1))
+    direction = turn.cumsum(dim=1) - turn / 2
+    x, y = (chord * torch.cos(direction)).sum(dim=1), (chord * torch.sin(direction)).sum(dim=1)
+    return torch.hypot(x, y), turn.sum(dim=1)
+
+
 class MotionEmbedding(nn.Module):
     """Displacement, turn, time step and camera height as one vector; each channel may be NaN."""
 

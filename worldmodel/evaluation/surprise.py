@@ -20,7 +20,8 @@ from worldmodel.dynamics.dynamics import Told, join
 from worldmodel.dynamics.sampler import FINEST
 from worldmodel.evaluation.obedience import score_of
 from worldmodel.evaluation.pairs import Pair
-from worldmodel.model import WorldModel, move_ahead
+from worldmodel.model import Past, WorldModel, decoded, move_ahead
+from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.types import Clip, FloatArray, FrameArray
 
@@ -95,7 +96,11 @@ def _told(model: WorldModel, clip: Clip, z_TVNC: torch.Tensor, noise_TVNC: torch
     told = Told(incoming(outgoing[None]), tags)
     if not dynamics.config.moved:
         return told
-    after = move_ahead(model.tokenizer, dynamics, z_TVNC, outgoing)
+    pictures = decoded(model.tokenizer, dynamics, z_TVNC)
+    earlier = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1, -1), pictures])[: len(pictures)]
+    led = torch.cat([torch.full_like(outgoing[: STEPS_AGO - 1], torch.nan), told.motion[0]]).unfold(0, STEPS_AGO, 1)
+    past = Past(earlier, led.transpose(1, 2))
+    after = move_ahead(model.tokenizer, dynamics, z_TVNC, outgoing, past, frames_BVCHW=pictures)
     moved = torch.cat([torch.full_like(after[:1], torch.nan), after[:-1]])
     moved = _PAST_TAU * moved + (1 - _PAST_TAU) * noise_TVNC
     level = torch.full(moved.shape[:1], _PAST_TAU, device=device)

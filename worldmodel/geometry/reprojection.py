@@ -1,6 +1,8 @@
-"""What the camera would see next: a picture moved by the ego's motion, given how far away each pixel is.
+"""What the camera would see next: a picture moved by the ego's motion, given how that moves each pixel.
 
-Where nothing better is known, the world is taken for a flat road between distant walls (``street_inverse_depth``).
+What a motion does to a pixel is its *parallax*: by how much the ego comes nearer to what it shows, as a share of how
+far away that is. Of what stands it is displacement over depth, and where nothing better is known, the world is taken
+for a flat road between distant walls (``street_inverse_depth``).
 Legend: B pictures, C colours, H W pixels.
 """
 
@@ -28,9 +30,7 @@ def street_inverse_depth(height_m_B: Tensor, camera: Camera) -> Tensor:
     return torch.maximum(ground_BHW, left_W.abs() / SIDE_M)
 
 
-def source_pixels(
-    displacement_m_B: Tensor, turn_rad_B: Tensor, inverse_depth_BHW: Tensor, camera: Camera
-) -> tuple[Tensor, Tensor]:
+def source_pixels(parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
     """Columns and rows ``(B, H, W)`` of the earlier picture that each pixel of the later one shows.
 
     A later ray (1, l, y) (forwards, left, down, per metre of depth), seen from the earlier pose, is that ray turned,
@@ -38,36 +38,29 @@ def source_pixels(
     chord points half way between the headings (``geometry.motion``).
 
     Args:
-        displacement_m_B, turn_rad_B: from the earlier picture to the later.
-        inverse_depth_BHW: of what the later picture shows.
+        parallax_BHW: of what the later picture shows; 0 is infinitely far, or comes along with the ego.
+        turn_rad_B: from the earlier picture to the later.
         camera: level, of both pictures.
     """
-    d_B11, turn_B11 = (x.float()[:, None, None] for x in (displacement_m_B, turn_rad_B))
-    left_W, down_H1 = _rays(camera, displacement_m_B.device)
-    chord_BHW = d_B11 * inverse_depth_BHW
+    turn_B11, parallax_BHW = turn_rad_B.float()[:, None, None], parallax_BHW.float()
+    left_W, down_H1 = _rays(camera, parallax_BHW.device)
     cos, sin = torch.cos(turn_B11), torch.sin(turn_B11)
-    forward = (cos - sin * left_W + chord_BHW * torch.cos(turn_B11 / 2)).clamp(min=0.05)
-    left = sin + cos * left_W + chord_BHW * torch.sin(turn_B11 / 2)
+    forward = (cos - sin * left_W + parallax_BHW * torch.cos(turn_B11 / 2)).clamp(min=0.05)
+    left = sin + cos * left_W + parallax_BHW * torch.sin(turn_B11 / 2)
     return camera.cx_px - camera.fx_px * left / forward, camera.cy_px + camera.fy_px * down_H1 / forward
 
 
 def reproject(
-    frames_BCHW: Tensor,
-    displacement_m_B: Tensor,
-    turn_rad_B: Tensor,
-    inverse_depth_BHW: Tensor,
-    camera: Camera,
-    *,
-    sampling: str = "bicubic",
+    frames_BCHW: Tensor, parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera, *, sampling: str = "bicubic"
 ) -> Tensor:
     """Pictures as they would look after the motion; what was not in view repeats the nearest pixel that was.
 
     Args:
         frames_BCHW: floats.
-        displacement_m_B, turn_rad_B, inverse_depth_BHW, camera: see ``source_pixels``; all finite.
+        parallax_BHW, turn_rad_B, camera: see ``source_pixels``; all finite.
         sampling: ``bicubic`` to look at, ``bilinear`` to learn from.
     """
-    u, v = source_pixels(displacement_m_B, turn_rad_B, inverse_depth_BHW, camera)
+    u, v = source_pixels(parallax_BHW, turn_rad_B, camera)
     grid = torch.stack([(u + 0.5) / camera.width_px, (v + 0.5) / camera.height_px], dim=-1) * 2 - 1
     x = F.grid_sample(frames_BCHW.float(), grid, mode=sampling, padding_mode="border", align_corners=False)
     return x.to(frames_BCHW.dtype)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
-from worldmodel.tokenizer.depth import DepthNetwork, look_ahead
+from worldmodel.tokenizer.depth import DepthNetwork
+from worldmodel.tokenizer.drift import look_ahead
 from worldmodel.types import Camera, EgoMotion, FrameArray
 
 
@@ -39,6 +40,6 @@ class Mover:
             for rate in (motion.speed_mps, motion.yaw_rate_radps)
         )
         height_m = torch.full_like(displacement_m, self._height_m)
-        moved, _ = look_ahead(self._depth, x, displacement_m, turn_rad, height_m, self._camera)
+        moved = look_ahead(self._depth, None, x, displacement_m, turn_rad, height_m, self._camera)
         pixels = (moved.clamp(-1, 1) + 1) * 127.5
         return pixels.round().to(torch.uint8).movedim(1, -1).cpu().numpy()

@@ -59,7 +59,8 @@ def fast_networks(model: WorldModel, *, precision: str, compiled: bool) -> Netwo
                     layer.to(torch.bfloat16)
     if compiled:
         torch._dynamo.config.suppress_errors = True  # without a C++ compiler, all runs as it is
-        called = [(tokenizer, "encode"), (tokenizer, "decode"), (tokenizer.depth, "forward"), (dynamics, "step")]
+        called = [(tokenizer, "encode"), (tokenizer, "decode"), (dynamics, "step")]
+        called += [(tokenizer.depth, "forward"), (tokenizer.drift, "forward")]
         for network, name in called:
             if network is not None:
                 setattr(network, name, _Compiled(getattr(network, name)))

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.dynamics.conditioning import MOTION_CHANNELS, motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, shown
-from worldmodel.model import WorldModel, move_ahead
+from worldmodel.model import Past, WorldModel, decoded, move_ahead
 from worldmodel.nn.ring import Ring
+from worldmodel.simulation.contexts import Start
 from worldmodel.simulation.networks import best_precision, fast_networks
+from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
@@ -30,10 +32,16 @@ DRAW, KEEP, MOVE = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class SessionState:
-    """A snapshot; shares no memory with the running world."""
+    """A snapshot; shares no memory with the running world.
+
+    ``before`` ``(B, K, V, N, C)`` are the K frames before the newest, the oldest first, and ``led`` ``(B, K, F)`` the
+    motion channels that led on from each; K is ``STEPS_AGO``.
+    """
 
     ring: Ring
     latents: Tensor
+    before: Tensor
+    led: Tensor
     seeds: tuple[int, ...]
     steps: tuple[int, ...]
     tags: NDArray[np.int64]
@@ -43,7 +51,8 @@ class SessionState:
         """A snapshot of these rows, each as often as it is named: for trying several ways from one moment."""
         at = list(rows)
         seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
-        return SessionState(self.ring.rows(at), self.latents[at], seeds, steps, self.tags[at], self.height_m[at])
+        kept = (self.latents[at], self.before[at], self.led[at])
+        return SessionState(self.ring.rows(at), *kept, seeds, steps, self.tags[at], self.height_m[at])
 
     @classmethod
     def joined(cls, states: Sequence[SessionState]) -> SessionState:
@@ -54,6 +63,8 @@ class SessionState:
         return cls(
             Ring.joined([state.ring for state in states]),
             torch.cat([state.latents for state in states]),
+            torch.cat([state.before for state in states]),
+            torch.cat([state.led for state in states]),
             tuple(seed for state in states for seed in state.seeds),
             tuple(step for state in states for step in state.steps),
             np.concatenate([state.tags for state in states]),
@@ -89,8 +100,10 @@ class Session:
         #: What is called at each step; ``model`` is what it was made from.
         self.networks = fast_networks(model, precision=self.precision, compiled=compiled)
         self._latents: Tensor | None = None
-        #: The newest frames (B, C, H, W) where they have been decoded: the next step moves them.
+        #: The newest frames (B, V, C, H, W) where they have been decoded: the next step moves them.
         self._pictures: Tensor | None = None
+        #: The same of the K frames before, the oldest first.
+        self._earlier: list[Tensor | None] = []
         self._seeds: list[int] = []
         self._steps: list[int] = []
 
@@ -126,7 +139,10 @@ class Session:
         tokens = d.frame_tokens()
         like = next(d.parameters())
         self._ring = d.transformer.new_ring(rows, tokens, like=like)
-        self._latents, self._pictures = like.new_zeros(rows, d.views, d.tokens, d.channels), None
+        self._latents = like.new_zeros(rows, d.views, d.tokens, d.channels)
+        self._before = self._latents[:, None].repeat(1, STEPS_AGO, 1, 1, 1)
+        self._led = like.new_full((rows, STEPS_AGO, MOTION_CHANNELS), torch.nan)
+        self._forget_pictures()
         self._seeds = [seed + i for i in range(rows)] if isinstance(seed, int) else list(seed)
         self._steps = [0] * rows
         self._tags = np.zeros((rows, len(VOCABULARY)), dtype=np.int64)
@@ -172,8 +188,8 @@ class Session:
             np.full(self.batch, self.dt_s),
         )
         with self._autocast():
-            self._latents = self._draw(told)
-        self._pictures = None
+            drawn = self._draw(told)
+        self._go_on(drawn, told)
         self._keep(told)
         return self.decode() if decode else None
 
@@ -202,17 +218,13 @@ class Session:
         latents = self.model.tokenizer.encode(
             to_network(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
         )
-        self._latents, self._pictures = self.model.dynamics.normalise(latents)[:, None], None
+        self._go_on(self.model.dynamics.normalise(latents)[:, None], told)
         self._keep(told)
 
     @torch.no_grad()
     def decode(self) -> NDArray[np.uint8]:
         """The newest frames ``(B, H, W, 3)``."""
-        if self._pictures is None:
-            latents = self.latents()[:, 0].clamp(-1, 1)
-            with self._autocast():
-                self._pictures = self.networks.tokenizer.decode(latents)
-        return to_frames(self._pictures).cpu().numpy()
+        return to_frames(self._seen()[:, 0]).cpu().numpy()
 
     def latents(self) -> Tensor:
         """The newest latents ``(B, V, N, C)`` in tokenizer units."""
@@ -223,6 +235,8 @@ class Session:
         return SessionState(
             self._ring.clone(),
             self._state().clone(),
+            self._before.clone(),
+            self._led.clone(),
             tuple(self._seeds),
             tuple(self._steps),
             self._tags.copy(),
@@ -231,7 +245,9 @@ class Session:
 
     def restore(self, snapshot: SessionState) -> None:
         """Return to a snapshot: what follows is what followed then, to the bit."""
-        self._ring, self._latents, self._pictures = snapshot.ring.clone(), snapshot.latents.clone(), None
+        self._ring = snapshot.ring.clone()
+        self._forget_pictures()
+        self._latents, self._before, self._led = (x.clone() for x in (snapshot.latents, snapshot.before, snapshot.led))
         self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
 
@@ -242,8 +258,9 @@ class Session:
             ValueError: no such row.
         """
         self._check_row("snapshot_row", row)
-        seeds, steps = tuple(self._seeds), tuple(self._steps)
-        return SessionState(self._ring, self._state(), seeds, steps, self._tags, self._height_m).of_rows([row])
+        kept = (self._ring, self._state(), self._before, self._led)
+        numbers = (tuple(self._seeds), tuple(self._steps), self._tags, self._height_m)
+        return SessionState(*kept, *numbers).of_rows([row])
 
     def restore_row(self, row: int, snapshot: SessionState) -> None:
         """Return one row to a snapshot of batch 1, of this or another row, leaving the others to the bit as they are.
@@ -255,9 +272,14 @@ class Session:
         if len(snapshot.seeds) != 1:
             raise ValueError(f"restore_row: a snapshot of {len(snapshot.seeds)} rows; take one with snapshot_row")
         self._ring.put_row(row, snapshot.ring)
-        latents = self._state().clone()
-        latents[row] = snapshot.latents[0]
-        self._latents, self._pictures = latents, None
+        self._latents, self._before, self._led = (x.clone() for x in (self._state(), self._before, self._led))
+        for mine, its in (
+            (self._latents, snapshot.latents),
+            (self._before, snapshot.before),
+            (self._led, snapshot.led),
+        ):
+            mine[row] = its[0]
+        self._forget_pictures()
         self._seeds[row], self._steps[row] = snapshot.seeds[0], snapshot.steps[0]
         self._tags[row], self._height_m[row] = snapshot.tags[0], snapshot.height_m[0]
 
@@ -282,16 +304,18 @@ class Session:
             for row in rows:
                 incoming[row] = starts[row].motion[index[row]]
             told = self._told(incoming[:, 0], incoming[:, 1], incoming[:, 2])
+            newest = self._state().clone()
             drawn = [row for row in rows if encoded[row] is None]
             if drawn:
                 first = dataclasses.replace(self.sampler, steps=self.sampler.first_steps, guidance=1.0)
                 with self._autocast():
                     new = self._draw(told, first)
-                self._state()[drawn] = new[drawn]
+                newest[drawn] = new[drawn]
             for row in rows:
                 latents = encoded[row]
                 if latents is not None:
-                    self._state()[row] = latents[index[row]]
+                    newest[row] = latents[index[row]]
+            self._go_on(newest, told)
             self._keep(told, only=rows)
 
     def _encode(self, start: Start) -> Tensor | None:
@@ -302,6 +326,23 @@ class Session:
         # One at a time: the same frame then has the same latents to the bit, whatever stands beside it.
         latents = torch.cat([self.model.tokenizer.encode(frame[None]) for frame in x])
         return self.model.dynamics.normalise(latents)[:, None]
+
+    def _go_on(self, newest: Tensor, told: Told) -> None:
+        """The newest frames become the last of those before, and the motion that led on from them is remembered."""
+        self._before = torch.cat([self._before[:, 1:], self._state()[:, None]], dim=1)
+        self._led = torch.cat([self._led[:, 1:], told.motion], dim=1)
+        self._earlier = [*self._earlier[1:], self._pictures]
+        self._latents, self._pictures = newest, None
+
+    def _forget_pictures(self) -> None:
+        self._pictures, self._earlier = None, [None] * STEPS_AGO
+
+    def _seen(self) -> Tensor:
+        """The newest frames ``(B, V, C, H, W)``, decoded once."""
+        if self._pictures is None:
+            with self._autocast():
+                self._pictures = decoded(self.networks.tokenizer, self.model.dynamics, self._state())
+        return self._pictures
 
     def _keep(self, told: Told, *, only: list[int] | None = None) -> None:
         """Leave the newest frames in the ring; rows not in ``only`` stay as young as they are."""
@@ -331,10 +372,16 @@ class Session:
         told = Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
         if not self.model.dynamics.config.moved:
             return told
-        pictures = None if self._pictures is None else self._pictures[:, None]
+        pictures, tokenizer, dynamics = self._seen(), self.networks.tokenizer, self.networks.dynamics
         with self._autocast():
-            tokenizer, dynamics = self.networks.tokenizer, self.networks.dynamics
-            moved = move_ahead(tokenizer, dynamics, self._state(), told.motion[:, 0], frames_BVCHW=pictures).float()
+            past = None
+            if tokenizer.drift is not None:
+                earlier = self._earlier[0]
+                if earlier is None:
+                    earlier = decoded(tokenizer, self.model.dynamics, self._before[:, 0])
+                past = Past(earlier, self._led)
+            moved = move_ahead(tokenizer, dynamics, self._state(), told.motion[:, 0], past, frames_BVCHW=pictures)
+            moved = moved.float()
         return shown(told, moved, self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:
@@ -344,36 +391,3 @@ class Session:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """A context as a row needs it: frames or none, and per frame the incoming (speed, yaw rate, dt) and tags."""
-
-    frames: NDArray[np.uint8] | None
-    motion: NDArray[np.float64]
-    tags: NDArray[np.int64]
-    height_m: float
-
-    @classmethod
-    def of(cls, context: Clip | Tags, camera: object, window: int) -> Start:
-        """From a clip, of which the last ``window`` frames count, or from tags, which make one frame to be drawn.
-
-        Raises:
-            ValueError: frames of another size than the model's.
-        """
-        context.validate()
-        if isinstance(context, Tags):
-            codes = context.codes if context.codes.ndim == 1 else context.codes[-1]
-            return cls(None, np.full((1, 3), np.nan), codes[None], np.nan)
-        wanted = (camera.height_px, camera.width_px)  # pyright: ignore[reportAttributeAccessIssue]
-        if context.frames.shape[1:3] != wanted:
-            raise ValueError(
-                f"context: frames are {context.frames.shape[1:3]}, the model's are {wanted}; "
-                "prepare the recording at the model's size"
-            )
-        outgoing = np.stack(
-            [context.motion.speed_mps[:-1], context.motion.yaw_rate_radps[:-1], np.diff(context.t_s)], axis=-1
-        )
-        incoming = np.concatenate([np.full((1, 3), np.nan), outgoing])
-        return cls(context.frames[-window:], incoming[-window:], context.tags.codes[-window:], context.camera.height_m)

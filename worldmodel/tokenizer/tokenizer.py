@@ -18,6 +18,7 @@ from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 from worldmodel.nn.transformer import Transformer, TransformerConfig
 from worldmodel.tokenizer.depth import DepthNetwork
+from worldmodel.tokenizer.drift import DriftNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,8 @@ class TokenizerConfig:
         mask_rate_max: stem positions are hidden at a rate drawn from 0 to this.
         mask_share: share of training frames that are masked at all.
         latent_noise: standard deviation of the noise on latents, drawn per frame from 0 to this.
-        depth_widths: channels of the network that says how far things are (``depth``); empty for none.
+        depth_widths, drift_widths: channels of the networks that say how far things are (``depth``) and how they move
+            by themselves (``drift``); empty for none.
     """
 
     height_px: int = 128
@@ -53,6 +55,7 @@ class TokenizerConfig:
     mask_share: float = 0.25
     latent_noise: float = 0.1
     depth_widths: tuple[int, ...] = (24, 32, 48, 64)
+    drift_widths: tuple[int, ...] = ()
 
     @property
     def stem_grid(self) -> tuple[int, int]:
@@ -70,9 +73,11 @@ class TokenizerConfig:
         return self.latent_grid[0] * self.latent_grid[1]
 
     def shaped_like(self, other: TokenizerConfig) -> bool:
-        """Whether weights of the one fit the other; masks and noise are how it is trained, not what it is."""
-        trained = {name: getattr(other, name) for name in ("mask_rate_max", "mask_share", "latent_noise")}
-        return dataclasses.replace(self, **trained) == other
+        """Whether weights of the one fit the other; masks and noise are how it is trained, not what it is, and drift
+        can be learned later."""
+        free = ["mask_rate_max", "mask_share", "latent_noise"]
+        free += [] if self.drift_widths and other.drift_widths else ["drift_widths"]
+        return dataclasses.replace(self, **{name: getattr(other, name) for name in free}) == other
 
     def validate(self) -> TokenizerConfig:
         """Raise ``ValueError`` when frames do not divide into patches and tokens."""
@@ -146,6 +151,7 @@ class Tokenizer(nn.Module):
         )
         #: Trained by itself, after the rest, on pairs of frames.
         self.depth = DepthNetwork(c.depth_widths) if c.depth_widths else None
+        self.drift = DriftNetwork(c.drift_widths) if c.drift_widths else None
 
     def encode(
         self, frames_BCHW: Float[Tensor, "b c h w"], *, visible_BN: Tensor | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from worldmodel.dynamics.dynamics import DynamicsConfig
 from worldmodel.dynamics.objective import ObjectiveConfig
@@ -27,6 +27,8 @@ class DataConfig:
         every: of which only one frame in so many is kept. A tokenizer learns more from many drives than from each frame
             of a few; what learns motion needs them all.
         options: options of the reference world to hold fixed, e.g. ``{weather: clear}``; a list draws among its values.
+        other_share, other_options: the share of the reference drives that has those options instead, such as what the
+            world has too little of to be learned; ``events`` are pairs of a kind and seconds, a list of such lists.
         render_scale: the reference world is rendered so many times larger and averaged down, which is its antialiasing
             at small sizes.
         first_seed: of the rendered drives.
@@ -45,7 +47,9 @@ class DataConfig:
     drives: int = 200
     drive_s: float = 30.0
     every: int = 1
-    options: dict[str, str | list[str]] = dataclasses.field(default_factory=dict)
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    other_share: float = 0.0
+    other_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     render_scale: int = 1
     first_seed: int = 0
     validation_share: float = 0.05
@@ -149,6 +153,7 @@ class TrainConfig:
         init: a model whose weights to start from (its tokenizer must have the configured shape); empty for none.
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
+        drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
         dynamics, objective, clips, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
@@ -174,6 +179,9 @@ class TrainConfig:
     tokenizer_stage: StageConfig = dataclasses.field(default_factory=StageConfig)
     depth_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(1200, batch=24, learning_rate=2e-3, picture_every=400)
+    )
+    drift_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(4000, batch=24, learning_rate=2.5e-3, picture_every=0)
     )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
@@ -218,6 +226,8 @@ class TrainConfig:
             raise ValueError(f"data.paths: a set is named twice in {list(self.data.paths)}; say data.weights instead")
         if self.data.every < 1:
             raise ValueError(f"data.every: expected at least 1, got {self.data.every}")
+        if not 0 <= self.data.other_share <= 1:
+            raise ValueError(f"data.other_share: expected a share, got {self.data.other_share}")
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
         coming = int(10 * self.data.drives * self.data.drive_s / self.data.every * (1 - self.data.validation_share))

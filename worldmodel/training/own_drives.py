@@ -22,9 +22,10 @@ from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
-from worldmodel.model import move_ahead
+from worldmodel.model import Past, decoded, move_ahead
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.ring import Ring
+from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
 #: The k-th life: what its frames are told ``(1, L)`` and their true normalised latents ``(1, L, V, N, C)``.
@@ -74,6 +75,8 @@ class OwnDrives:
         self._born = 0
         self._ages: list[int] = []
         self._ends: list[int] = []
+        #: The newest frames and those before, the oldest first, as far as they have been decoded.
+        self._pictures: list[Tensor] = []
 
     @torch.no_grad()
     def advance(
@@ -101,7 +104,7 @@ class OwnDrives:
             age = hand_over(torch.tensor(self._ages), self._own.device)
             told, before = self._told.rows((rows[:, None], age[:, None])), self._own[rows, (age - 1).clamp(min=0)]
             if network.config.moved:
-                moved = move_ahead(tokenizer, network, before, told.motion[:, 0])
+                moved = self._move(network, tokenizer, age, told.motion[:, 0])
                 moved = torch.where((age == 0)[:, None, None, None], torch.nan, moved)
                 tau = _between(sampler.moved_tau, generator)
                 told = shown(told, moved, noise_like(moved, generator), tau)
@@ -115,6 +118,22 @@ class OwnDrives:
             self._own[rows, age] = newest
             commit_frame(network, newest, noise[1], told, self._ring, _between(sampler.past_tau, generator))
             self._ages = [t + 1 for t in self._ages]
+
+    def _move(self, network: Dynamics, tokenizer: Tokenizer, age: Tensor, motion_RF: Tensor) -> Tensor:
+        """The newest frame of every row, as the motion leaves it."""
+        rows = torch.arange(self.rows, device=age.device)
+
+        def own(frames_ago: int) -> Tensor:
+            return self._own[rows, (age - frames_ago).clamp(min=0)]
+
+        self._pictures = [*self._pictures, decoded(tokenizer, network, own(1))][-STEPS_AGO - 1 :]
+        whole = len(self._pictures) > STEPS_AGO
+        earlier = self._pictures[0] if whole else decoded(tokenizer, network, own(STEPS_AGO + 1))
+        steps = torch.arange(STEPS_AGO, device=age.device)
+        led_RKF = self._told.motion[rows[:, None], (age[:, None] - STEPS_AGO + steps).clamp(min=0)]
+        # Of a row that has too few frames, what lies there is of its life before.
+        past = Past(earlier, torch.where((age > STEPS_AGO)[:, None, None], led_RKF, torch.nan))
+        return move_ahead(tokenizer, network, own(1), motion_RF, past, frames_BVCHW=self._pictures[-1])
 
     def recent(self, length: int, *, drawn: int) -> tuple[list[int], Tensor, Told] | None:
         """The last ``length`` frames of the rows whose last ``drawn`` are their own.
@@ -167,6 +186,7 @@ class OwnDrives:
         for mine, its in zip(self._ring.keys + self._ring.values, [*keys, *values]):
             mine.copy_(its)
         self._ring.count_B = count.to(self._ring.count_B.device)
+        self._pictures = []
 
     def _begin(self, network: Dynamics) -> None:
         told, first = self.life(0)

@@ -23,8 +23,9 @@ from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
-from worldmodel.model import move_ahead
-from worldmodel.tokenizer.depth import FAR_M, look_ahead
+from worldmodel.model import Past, decoded, move_ahead
+from worldmodel.tokenizer.depth import FAR_M, inverse_depth
+from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DepthStage, TokenizerStage
@@ -98,7 +99,7 @@ class Depths(Pictures):
         frames = np.stack([d.frames[(i * 37) % d.length] for i, d in enumerate(chosen)])
         x = to_network(torch.from_numpy(frames).to(stage.device))
         still, camera = x.new_zeros(len(x)), canonical_camera(*frames.shape[1:3])
-        _, depth = look_ahead(stage.network, x, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
+        depth = inverse_depth(stage.network, x, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
         near = torch.log(depth * FAR_M) / np.log(FAR_M / 2)
         maps = (near.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
         coloured = [cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB) for m in maps]
@@ -155,14 +156,18 @@ def continue_drive(
     ring = network.transformer.new_ring(1, network.frame_tokens(), like=incoming)
     known = tokenizer.encode(to_network(torch.from_numpy(clip.frames[:context]).to(device)))
     known = network.normalise(known)[:, None]
-    drawn = []
+    drawn, pictures = [], []
     for t in range(until):
         noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
         if t and network.config.moved:
-            told = shown(told, move_ahead(tokenizer, network, z, incoming[t : t + 1]), noise[2:], sampler.moved_tau)
+            led = incoming[None, t - STEPS_AGO : t]
+            past = Past(pictures[t - 1 - STEPS_AGO], led) if t > STEPS_AGO else None
+            moved = move_ahead(tokenizer, network, z, incoming[t : t + 1], past, frames_BVCHW=pictures[-1])
+            told = shown(told, moved, noise[2:], sampler.moved_tau)
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, sampler)
+        pictures.append(decoded(tokenizer, network, z))
         if t >= context:
-            drawn.append(tokenizer.decode(network.denormalise(z)[:, 0].clamp(-1, 1))[0])
+            drawn.append(pictures[-1][0, 0])
         commit_frame(network, z, noise[1:2], told, ring, sampler.past_tau)
     return to_frames(torch.stack(drawn)).cpu().numpy()

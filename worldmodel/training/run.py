@@ -6,6 +6,7 @@ What a run leaves in its folder: ``tokenizer/``, ``depth/`` and ``dynamics/`` (`
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,16 @@ from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, cali
 from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
-from worldmodel.training.stages import DepthStage, DynamicsStage, Stage, TokenizerStage, freeze, loader, matmul_rate
+from worldmodel.training.stages import (
+    DepthStage,
+    DriftStage,
+    DynamicsStage,
+    Stage,
+    TokenizerStage,
+    freeze,
+    loader,
+    matmul_rate,
+)
 from worldmodel.training.with_boxes import BoxedBatch, WithBoxes
 from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
@@ -113,6 +123,7 @@ def _all(train: Sets) -> list[MemoryEpisode]:
 def _recipe(config: TrainConfig, train: Sets) -> dict[str, Any]:
     """What it takes to render the same drives again, of the reference world; else nothing."""
     names = ("drives", "drive_s", "every", "options", "render_scale", "first_seed", "validation_share")
+    names += ("other_share", "other_options") if config.data.other_share else ()
     recipe = {name: getattr(config.data, name) for name in names} if config.data.source == "reference" else {}
     if isinstance(train, Live):  # as many as were finished before the training was
         recipe["drives"] = len(train.train) + len(train.held_out)
@@ -124,13 +135,17 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
     out = Path(config.out)
     if (out / "tokenizer.safetensors").is_file():
         tokenizer = load_tokenizer(out)
-        if tokenizer.config.shaped_like(config.tokenizer):
+        lacks_drift = config.tokenizer.drift_widths and tokenizer.drift is None
+        if tokenizer.config.shaped_like(config.tokenizer) and not lacks_drift:
             return tokenizer
         raise ValueError(f"{out}/tokenizer.safetensors has another shape than this configuration; choose another out=")
     torch.manual_seed(config.seed)
     network = Tokenizer(config.tokenizer)
     if config.init:
-        network.load_state_dict(_tokenizer_of_init(config).state_dict())
+        found = _tokenizer_of_init(config)
+        if not config.tokenizer.drift_widths:
+            network = Tokenizer(dataclasses.replace(config.tokenizer, drift_widths=found.config.drift_widths))
+        network.load_state_dict(network.state_dict() | found.state_dict())
     if config.tokenizer_stage.steps:
         weights = config.reconstruction
         stage = TokenizerStage(
@@ -147,13 +162,18 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         stage = DepthStage(config, network.depth)
         windows = _windows(config, train, DepthStage.length, config.depth_stage.batch)
         fit(config, stage, windows.batch, config.depth_stage, [Depths(out / "pictures", held_out)])
+    if network.drift is not None and config.drift_stage.steps:
+        freeze(network)
+        stage = DriftStage(config, network.drift.requires_grad_(True).train(), network)
+        windows = WithBoxes(_windows(config, train, DriftStage.length, config.drift_stage.batch))
+        fit(config, stage, windows, config.drift_stage, [])
     save_tokenizer(network, out)
     # Read back, so that latents are those of the weights as they are shipped.
     return load_tokenizer(out)
 
 
 def _tokenizer_of_init(config: TrainConfig) -> Tokenizer:
-    """That of ``init``, which must be shaped as configured."""
+    """That of ``init``, which must be shaped as configured, but may have a drift, or none, against what is."""
     found = WorldModel.from_pretrained(config.init).tokenizer
     if not found.config.shaped_like(config.tokenizer):
         raise ValueError(f"init={config.init}: its tokenizer is {found.config}, configured is {config.tokenizer}")

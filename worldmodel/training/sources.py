@@ -61,8 +61,10 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
     # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
     boxes = config.trains == "perception" or config.reconstruction.users or config.objective.users
+    boxes = boxes or (config.tokenizer.drift_widths and config.drift_stage.steps)
     key += ("boxes",) if boxes else ()
     key += ("every", data.every) if data.every > 1 else ()
+    key += ("other", data.other_share, repr(sorted(data.other_options.items()))) if data.other_share else ()
     make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
     return corpus_folder(data.cache, *key), names, make
 
@@ -82,8 +84,12 @@ def _build(config: TrainConfig, folder: Path, names: list[str], make: Maker, wha
 
 def options_of(seed: int, data: DataConfig) -> DriveOptions:
     """The options of the reference drive of a seed; a list of values is drawn from."""
+    is_other = random.Random(zlib.crc32(f"other_{seed:06d}".encode())).random() < data.other_share
     rng = random.Random(zlib.crc32(f"drive_{seed:06d}".encode()))
-    fixed = {key: rng.choice(value) if isinstance(value, list) else value for key, value in data.options.items()}
+    wanted = data.other_options if is_other else data.options
+    fixed = {key: rng.choice(value) if isinstance(value, list) else value for key, value in wanted.items()}
+    if "events" in fixed:
+        fixed["events"] = tuple((kind, float(at_s)) for kind, at_s in fixed["events"])
     return draw_options(seed, **fixed)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from worldmodel.dynamics.conditioning import incoming, motion_channels
+from worldmodel.dynamics.conditioning import between, incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import shortcut_forcing_loss
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
@@ -25,12 +25,19 @@ from worldmodel.nn.noise import hand_over
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.perception.network import Perceiver
 from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
+from worldmodel.tokenizer.drift import STEPS_AGO, DriftNetwork, Earlier, drift_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.keeping import seen_loss, tokens_with_users, user_map
 
 M = TypeVar("M", bound=nn.Module)
+
+#: Of drift's batches: rows that are seen as the tokenizer makes them; shares and angles by which what frames are taken
+#: to have moved before is off, as what a rollout draws has not quite moved as it was told; the street below a road user
+#: that is taught with it, as a share of its height: what was hidden there comes into sight, and must not look like it;
+#: weight of saying where somebody is.
+_RECONSTRUCTED_SHARE, _TOLD_OFF, _TURNED_OFF, _BELOW, _SAID = 0.5, 0.15, 0.004, 0.5, 0.1
 
 
 class NumberedBatches(Dataset):
@@ -202,7 +209,7 @@ class DepthStage(Stage):
         apart = hand_over(apart, rows.device)
         speed, yaw_rate = batch.motion.unbind(-1)
         outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
-        displacement_m, turn_rad = between(outgoing, apart)
+        displacement_m, turn_rad = between(outgoing, torch.zeros_like(apart), apart)
         before, after = to_network(batch.frames[:, 0]), to_network(batch.frames[rows, apart])
         loss = parallax_loss(
             self.network,
@@ -219,13 +226,73 @@ class DepthStage(Stage):
         return loss
 
 
-def between(outgoing_BTF: Tensor, apart_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Chord and turn ``(B,)`` from frame 0 to frame ``apart_B`` of outgoing motion channels; NaN where not known."""
-    steps = torch.arange(outgoing_BTF.shape[1], device=outgoing_BTF.device) < apart_B[:, None]
-    chord, turn = (torch.where(steps, outgoing_BTF[..., i], 0) for i in (0, 1))
-    direction = turn.cumsum(dim=1) - turn / 2
-    x, y = (chord * torch.cos(direction)).sum(dim=1), (chord * torch.sin(direction)).sum(dim=1)
-    return torch.hypot(x, y), turn.sum(dim=1)
+class DriftStage(Stage):
+    """Three frames of a drive → how well drift foretells road users in the last of them, and says where they are.
+
+    Args:
+        config: of the run.
+        network: to be trained.
+        tokenizer: in a part of the batch the network sees what it makes of the frames, as it will in a rollout.
+    """
+
+    name = "drift"
+    network: DriftNetwork
+
+    #: Steps from the second frame to the last are up to so many, so that slow drives teach something too.
+    farthest = 3
+    #: Frames of a window.
+    length = STEPS_AGO + 1 + farthest
+
+    def __init__(self, config: TrainConfig, network: DriftNetwork, tokenizer: Tokenizer) -> None:
+        super().__init__(config, config.drift_stage)
+        self.network, self._tokenizer = network, [tokenizer]  # in a list: it is not trained
+        self._camera = canonical_camera(config.tokenizer.height_px, config.tokenizer.width_px)
+
+    def on_fit_start(self) -> None:
+        """Lightning's hook: the tokenizer goes where the network is."""
+        self._tokenizer[0].to(self.device)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """One ``BoxedBatch`` of windows of uint8 frames."""
+        rows, generator = torch.arange(len(batch.frames), device=batch.frames.device), self.generator()
+        apart = hand_over(torch.randint(1, self.farthest + 1, (len(rows),), generator=generator), rows.device)
+        speed, yaw_rate = batch.motion.unbind(-1)
+        outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
+        first, middle = torch.zeros_like(apart), torch.full_like(apart, STEPS_AGO)
+        last = middle + apart
+        earlier, before, after = (to_network(batch.frames[rows, at]) for at in (first, middle, last))
+        since_m, since_rad = between(outgoing, first, middle)
+        displacement_m, turn_rad = between(outgoing, middle, apart)
+        # What a rollout has drawn has not quite moved as it was told: only what moves otherwise than the rest drifts.
+        off_B2 = hand_over(torch.randn(len(rows), 2, generator=generator), rows.device)
+        since_m, since_rad = since_m * (1 + _TOLD_OFF * off_B2[:, 0]), since_rad + _TURNED_OFF * off_B2[:, 1]
+        seen = [x.clone() for x in (earlier, before)]
+        some = slice(0, round(_RECONSTRUCTED_SHARE * len(rows)))
+        with torch.no_grad():
+            for x in seen:
+                x[some] = self._tokenizer[0].decode(self._tokenizer[0].encode(x[some])).to(x.dtype).clamp(-1, 1)
+        boxes = batch.boxes[rows, last].clone()
+        boxes[..., 3] += _BELOW * (boxes[..., 3] - boxes[..., 1])
+        users_BHW = user_map(boxes, (before.shape[2], before.shape[3]))[:, 0] * batch.valid_mask
+        foretold, said = drift_loss(
+            self._tokenizer[0].depth,
+            self.network,
+            Earlier(seen[0], since_m, since_rad, STEPS_AGO / apart),
+            before,
+            after,
+            displacement_m,
+            turn_rad,
+            torch.nan_to_num(batch.camera_height_m, nan=NOMINAL_HEIGHT_M),
+            self._camera,
+            users_BHW=users_BHW,
+            seen_BCHW=seen[1],
+        )
+        loss = foretold + _SAID * said
+        self.log("foretold", foretold, prog_bar=True)
+        self.log("said", said, prog_bar=True)
+        self.log("loss", loss, prog_bar=True)
+        self.log_speed(len(before), 0.0)
+        return loss
 
 
 class DynamicsStage(Stage):
