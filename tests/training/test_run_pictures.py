@@ -34,6 +34,7 @@ def test_reconstructions_and_sample_drives_appear(logger, tmp_path: Path, monkey
     )
     assert cv2.imread(str(out / "pictures/reconstructions_0000002.png")).std() > 1
     assert cv2.imread(str(out / "pictures/depths_0000002.png")).std() > 1
+    assert cv2.imread(str(out / "pictures/drifts_0000002.png")).std() > 1
     assert cv2.imread(str(out / "pictures/drives_0000002.png")).std() > 1
     with VideoReader(out / "pictures/drives_0000002.mp4") as video:
         assert len(video) > 5

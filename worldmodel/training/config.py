@@ -181,7 +181,7 @@ class TrainConfig:
         default_factory=lambda: StageConfig(1200, batch=24, learning_rate=2e-3, picture_every=400)
     )
     drift_stage: StageConfig = dataclasses.field(
-        default_factory=lambda: StageConfig(4000, batch=24, learning_rate=2.5e-3, picture_every=0)
+        default_factory=lambda: StageConfig(4000, batch=24, learning_rate=2.5e-3, picture_every=1000)
     )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)

@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from worldmodel.datasets.windows import MemoryEpisode
-from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.dynamics.conditioning import between, motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.model import Past, decoded, move_ahead
 from worldmodel.tokenizer.depth import FAR_M, inverse_depth
-from worldmodel.tokenizer.drift import STEPS_AGO
+from worldmodel.tokenizer.drift import STEPS_AGO, Earlier, drifting
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
-from worldmodel.training.stages import DepthStage, TokenizerStage
+from worldmodel.training.stages import DepthStage, DriftStage, TokenizerStage
+
+#: Drifts of so much over a step are told apart by their colour.
+_WIDE = 0.2
 
 
 class Pictures(lightning.Callback):
@@ -101,9 +104,43 @@ class Depths(Pictures):
         still, camera = x.new_zeros(len(x)), canonical_camera(*frames.shape[1:3])
         depth = inverse_depth(stage.network, x, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
         near = torch.log(depth * FAR_M) / np.log(FAR_M / 2)
-        maps = (near.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
-        coloured = [cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB) for m in maps]
-        return np.vstack([np.hstack(list(frames)), np.hstack(coloured)]).astype(np.uint8), None
+        return np.vstack([np.hstack(list(frames)), _coloured(near)]), None
+
+
+class Drifts(Pictures):
+    """Held-out frames, who is seen to be there, and how that moves by itself: red comes nearer, blue gets away."""
+
+    name = "drifts"
+
+    def draw(self, stage: DriftStage) -> tuple[NDArray[np.uint8], None]:
+        """Four of the held-out drives, each where the largest road user is in sight."""
+        chosen = [self.held_out[i * len(self.held_out) // 4] for i in range(4)]
+        clips = []
+        for drive in chosen:
+            boxes = np.nan_to_num(drive.truth.get("boxes", np.zeros((drive.length, 1, 4)))[STEPS_AGO:])
+            area_px = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).max(axis=1)
+            clips.append(clip_of(drive, int(area_px.argmax()), int(area_px.argmax()) + STEPS_AGO + 1))
+        x = to_network(torch.from_numpy(np.stack([clip.frames for clip in clips])).flatten(0, 1).to(stage.device))
+        earlier, now = x.unflatten(0, (4, -1))[:, 0], x.unflatten(0, (4, -1))[:, -1]
+        rates = [np.stack([clip.motion.speed_mps, clip.motion.yaw_rate_radps], axis=-1) for clip in clips]
+        outgoing = torch.from_numpy(np.stack(rates) * np.median(np.diff(clips[0].t_s))).float().to(stage.device)
+        steps = torch.full_like(outgoing[:, 0, 0], STEPS_AGO)
+        since = Earlier(earlier, *between(outgoing, torch.zeros_like(steps), steps), steps)
+        camera, still = canonical_camera(*x.shape[2:]), torch.zeros_like(steps)
+        depth = stage.tokenizer.depth
+        depth_BHW = inverse_depth(depth, now, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
+        somebody, drift = drifting(stage.network, now, still, still, depth_BHW, camera, since)
+        there = somebody.sigmoid()
+        rows = [np.hstack(list(to_frames(now).cpu().numpy())), _coloured(there), _coloured(0.5 + there * drift / _WIDE)]
+        return np.vstack(rows), None
+
+
+def _coloured(maps_BHW: torch.Tensor) -> NDArray[np.uint8]:
+    """Maps of 0 to 1 side by side, from blue to red."""
+    maps = (maps_BHW.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
+    return np.hstack([cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB) for m in maps]).astype(
+        np.uint8
+    )
 
 
 class SampleDrives(Pictures):

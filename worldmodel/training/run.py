@@ -33,7 +33,7 @@ from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.latents import cached_latents, device_of, latents_of
 from worldmodel.training.live import Live
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
-from worldmodel.training.pictures import Depths, Reconstructions, SampleDrives
+from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
@@ -166,7 +166,7 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         freeze(network)
         stage = DriftStage(config, network.drift.requires_grad_(True).train(), network)
         windows = WithBoxes(_windows(config, train, DriftStage.length, config.drift_stage.batch))
-        fit(config, stage, windows, config.drift_stage, [])
+        fit(config, stage, windows, config.drift_stage, [Drifts(out / "pictures", held_out)])
     save_tokenizer(network, out)
     # Read back, so that latents are those of the weights as they are shipped.
     return load_tokenizer(out)

@@ -245,12 +245,17 @@ class DriftStage(Stage):
 
     def __init__(self, config: TrainConfig, network: DriftNetwork, tokenizer: Tokenizer) -> None:
         super().__init__(config, config.drift_stage)
-        self.network, self._tokenizer = network, [tokenizer]  # in a list: it is not trained
+        self.network, self._kept = network, [tokenizer]  # in a list: it is not trained
         self._camera = canonical_camera(config.tokenizer.height_px, config.tokenizer.width_px)
 
     def on_fit_start(self) -> None:
         """Lightning's hook: the tokenizer goes where the network is."""
-        self._tokenizer[0].to(self.device)
+        self.tokenizer.to(self.device)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """That the drift is of."""
+        return self._kept[0]
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One ``BoxedBatch`` of windows of uint8 frames."""
@@ -270,12 +275,12 @@ class DriftStage(Stage):
         some = slice(0, round(_RECONSTRUCTED_SHARE * len(rows)))
         with torch.no_grad():
             for x in seen:
-                x[some] = self._tokenizer[0].decode(self._tokenizer[0].encode(x[some])).to(x.dtype).clamp(-1, 1)
+                x[some] = self.tokenizer.decode(self.tokenizer.encode(x[some])).to(x.dtype).clamp(-1, 1)
         boxes = batch.boxes[rows, last].clone()
         boxes[..., 3] += _BELOW * (boxes[..., 3] - boxes[..., 1])
         users_BHW = user_map(boxes, (before.shape[2], before.shape[3]))[:, 0] * batch.valid_mask
         foretold, said = drift_loss(
-            self._tokenizer[0].depth,
+            self.tokenizer.depth,
             self.network,
             Earlier(seen[0], since_m, since_rad, STEPS_AGO / apart),
             before,
