@@ -69,7 +69,7 @@ def errors(model: WorldModel, seed: int, fixed: dict[str, Any]) -> dict[str, Ten
     for source, frames in (("true frame", x), ("reconstruction", again)):
         before = Earlier(frames[: -1 - STEPS_AGO], since_m, since_rad, torch.full_like(since_m, STEPS_AGO))
         ways = [("street", None, None), ("depth", tokenizer.depth, None), ("depth and drift", tokenizer.depth, before)]
-        for name, depth, earlier in ways[: 3 if tokenizer.depth else 1]:
+        for name, depth, earlier in ways[: 1 + (tokenizer.depth is not None) + (tokenizer.drift is not None)]:
             now = (frames[STEPS_AGO:-1], displacement_m, turn_rad, height_m, camera)
             found[f"{name}, from the {source}"] = off(look_ahead(depth, tokenizer.drift, *now, earlier=earlier))
     return found

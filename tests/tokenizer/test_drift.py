@@ -51,6 +51,10 @@ def test_at_birth_and_without_a_picture_before_all_stands() -> None:
     with torch.no_grad():
         assert torch.equal(look_ahead(None, network, *now), standing)
         assert not torch.allclose(look_ahead(None, network, *now, earlier=earlier), standing, atol=0.01)
+        # Seen over three times as long as is looked ahead, a third of it is still to come.
+        longer = earlier._replace(steps_B=torch.full((ROWS,), 3.0))
+        whole, third = (drifting(network, x[0], step_m, turn, STREET, CAMERA, some)[1] for some in (earlier, longer))
+        assert torch.allclose(third, whole / 3)
         # Rows of which nothing earlier is known do not drift, whatever lies in its place.
         earlier = earlier._replace(displacement_m_B=torch.where(torch.arange(ROWS) < 4, torch.nan, step_m))
         moved = look_ahead(None, network, *now, earlier=earlier)

@@ -19,7 +19,7 @@ from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.corpus import Made, read_stretch, write_stretch
 from worldmodel.training.latents import latents_of
-from worldmodel.training.own_drives import OwnDrives
+from worldmodel.training.own_drives import Beginners, OwnDrives
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 MODEL = tiny_model()
@@ -28,21 +28,21 @@ torch.nn.init.normal_(MODEL.tokenizer.drift.last.weight, std=10)  # what is seen
 LENGTH = 40
 
 
-def clip(length: int = LENGTH) -> Clip:
-    rng = np.random.default_rng(3)
+def clip(seed: int = 3) -> Clip:
+    rng = np.random.default_rng(seed)
     return Clip(
-        frames=rng.integers(0, 256, (length, 32, 64, 3), dtype=np.uint8),
-        t_s=np.arange(length) * 0.1,
-        motion=EgoMotion(rng.uniform(2, 20, length), rng.uniform(-0.3, 0.3, length)),
-        tags=Tags.unknown((length,)),
+        frames=rng.integers(0, 256, (LENGTH, 32, 64, 3), dtype=np.uint8),
+        t_s=np.arange(LENGTH) * 0.1,
+        motion=EgoMotion(rng.uniform(2, 20, LENGTH), rng.uniform(-0.3, 0.3, LENGTH)),
+        tags=Tags.unknown((LENGTH,)),
         camera=canonical_camera(32, 64, height_m=1.3),
         valid_mask=np.ones((32, 64), dtype=bool),
     )
 
 
-def kept(tmp_path: Path) -> torch.Tensor:
+def kept(tmp_path: Path, whole: Clip) -> torch.Tensor:
     """As training has it: rows are frames as the motion before them leaves the last, ``(T, N, C)``."""
-    write_stretch(tmp_path, "d", Made("drive", "place", clip()))
+    write_stretch(tmp_path, "d", Made("drive", "place", whole))
     config = TrainConfig(device="cpu", precision="32-true", progress=False)
     return latents_of(config, MODEL.tokenizer, read_stretch(tmp_path, "d"))[:, 1].float()
 
@@ -52,6 +52,7 @@ def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def test_a_running_world_is_shown_what_training_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with contexts of other lengths, a row that begins anew, and a world that goes back."""
     seen = []
 
     def record(*args: object, **kwargs: object) -> torch.Tensor:
@@ -59,14 +60,50 @@ def test_a_running_world_is_shown_what_training_is(tmp_path: Path, monkeypatch: 
         return seen[-1]
 
     monkeypatch.setattr(session, "move_ahead", record)
-    world, true = session.Session(MODEL, sampler=SamplerConfig(1)), clip()
-    world.start(true[:WINDOW])
-    for t in range(WINDOW, 8):
-        led = EgoMotion(true.motion.speed_mps[t - 1], true.motion.yaw_rate_radps[t - 1])
-        world.observe(true.frames[t][None], led)
-    wanted = kept(tmp_path)
-    for t in range(1, 8):
-        assert alike(MODEL.dynamics.denormalise(seen[t])[0, 0], wanted[t]), t
+    world, true = session.Session(MODEL, sampler=SamplerConfig(1)), [clip(seed) for seed in range(3)]
+    wanted = [kept(tmp_path, whole) for whole in true]
+
+    def check(*rows: tuple[int, int]) -> None:
+        """Row r was last shown what training shows before the frame of a clip."""
+        shown = MODEL.dynamics.denormalise(seen[-1])[:, 0]
+        for row, (number, at) in enumerate(rows):
+            assert alike(shown[row], wanted[number][at]), (row, at)
+
+    def observe(*rows: tuple[int, int]) -> None:
+        frames = np.stack([true[number].frames[at] for number, at in rows])
+        rates = [(true[n].motion.speed_mps[at - 1], true[n].motion.yaw_rate_radps[at - 1]) for n, at in rows]
+        world.observe(frames, EgoMotion(*np.array(rates).T))
+        check(*rows)
+
+    world.start([true[0][:WINDOW], true[1][:2]])
+    check((0, WINDOW - 1), (1, 1))
+    for t in range(4):
+        observe((0, WINDOW + t), (1, 2 + t))
+    before = world.snapshot()
+    observe((0, WINDOW + 4), (1, 6))
+    world.restore(before)
+    for t in range(4, 6):
+        observe((0, WINDOW + t), (1, 2 + t))
+    world.reset(0, true[2][:2])
+    for t in range(6):
+        observe((2, 2 + t), (1, 8 + t))
+
+
+def test_of_a_context_longer_than_the_window_the_rest_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def record(*args: object, **kwargs: object) -> torch.Tensor:
+        seen.append(move_ahead(*args, **kwargs))  # pyright: ignore[reportArgumentType]
+        return seen[-1]
+
+    monkeypatch.setattr(session, "move_ahead", record)
+    world, whole = session.Session(MODEL, sampler=SamplerConfig(1)), clip()
+    world.start(whole[: 3 * WINDOW])
+    long = seen.copy()
+    seen.clear()
+    world.start(whole[2 * WINDOW : 3 * WINDOW])
+    assert long[0].isnan().all()
+    assert torch.equal(torch.stack(long[1:]), torch.stack(seen[1:]))
 
 
 def test_surprise_is_asked_for_with_what_training_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,26 +114,37 @@ def test_surprise_is_asked_for_with_what_training_is_shown(tmp_path: Path, monke
         z = MODEL.dynamics.normalise(MODEL.tokenizer.encode(x))[:, None]
         told = surprise._told(MODEL, true, z, torch.zeros_like(z))
     assert told.moved is not None
-    assert alike(MODEL.dynamics.denormalise(told.moved)[0, 1:, 0], kept(tmp_path)[1:])
+    assert alike(MODEL.dynamics.denormalise(told.moved)[0, 1:, 0], kept(tmp_path, true)[1:])
 
 
 def test_own_drives_are_moved_by_their_own_past() -> None:
-    generator = torch.Generator().manual_seed(1)
-    motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
-    clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
-    told = Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean)
-    own = OwnDrives(lambda _: (told, clean), rows=1, true_frames=2)
+    """Also where rows are of different ages, begin anew, or with nothing."""
+
+    def life(k: int) -> tuple[Told, torch.Tensor]:
+        generator = torch.Generator().manual_seed(k)
+        motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
+        clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
+        return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
+
+    own = OwnDrives(life, rows=4, true_frames=2, beginners=Beginners(2, life=8))
     # Told all of it, one is shown what was moved as it is.
-    sampler = SamplerConfig(1, moved_tau=1.0)
-    own.advance(MODEL.dynamics, MODEL.tokenizer, generator, frames=12, sampler=sampler)
-    latents, shown = (x[0] for x in own.state()["own"])
-    wanted = []
-    with torch.no_grad():
-        for t in range(1, 12):
-            led = motion[:, t - STEPS_AGO : t] if t > STEPS_AGO else None
-            past = None if led is None else Past(decoded(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 4]), led)
-            wanted.append(move_ahead(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 1], motion[:, t], past)[0])
-    assert all(alike(shown[t], wanted[t - 1]) for t in range(1, 12))
+    sampler, generator = SamplerConfig(1, moved_tau=1.0), torch.Generator().manual_seed(0)
+    rounds = []
+    for _ in range(8):
+        own.advance(MODEL.dynamics, MODEL.tokenizer, generator, frames=2, sampler=sampler)
+        state = own.state()
+        rounds.append(state["ages"])
+        for row, age in enumerate(state["ages"]):
+            latents, shown = (x[row] for x in state["own"])
+            motion = own._told.motion[row : row + 1]
+            for t in range(1, age):
+                led = motion[:, t - STEPS_AGO : t] if t > STEPS_AGO else None
+                before = None if led is None else decoded(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 4])
+                past = None if led is None or before is None else Past(before, led)
+                moved = move_ahead(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 1], motion[:, t], past)[0]
+                assert alike(shown[t], moved), (row, age, t)
+    assert any(len(set(ages)) > 1 for ages in rounds)
+    assert any(min(ages) < STEPS_AGO for ages in rounds[2:]), "a row began anew"
 
 
 def test_the_motion_between_is_that_of_its_steps_alone() -> None:
@@ -106,3 +154,15 @@ def test_the_motion_between_is_that_of_its_steps_alone() -> None:
     alone = between(outgoing[:, 1:4], torch.tensor([0, 0]), torch.tensor([3, 3]))
     assert torch.allclose(torch.stack(whole), torch.stack(alone))
     assert torch.stack(whole).isfinite().all()
+
+
+def test_who_reverses_has_gone_back() -> None:
+    outgoing = torch.tensor([[[-1.0, 0.1], [-1.0, 0.1], [-1.0, 0.1]]])
+    displacement_m, turn_rad = between(outgoing, torch.zeros(1), torch.full((1,), 3.0))
+    forth_m, _ = between(outgoing * torch.tensor([-1.0, 1.0]), torch.zeros(1), torch.full((1,), 3.0))
+    assert displacement_m < 0
+    assert torch.equal(displacement_m, -forth_m)
+    # The chord of an arc of three such chords.
+    radius_m = 0.5 / np.sin(0.05)
+    assert torch.allclose(forth_m, torch.tensor([2 * radius_m * np.sin(0.15)], dtype=torch.float32))
+    assert torch.allclose(turn_rad, torch.tensor([0.3]))

@@ -26,4 +26,9 @@ def test_a_share_of_the_drives_has_other_options_and_the_rest_those_it_had() -> 
 
 def test_a_share_is_from_0_to_1() -> None:
     with pytest.raises(ValueError, match=r"data.other_share: expected a share, got 1.5"):
-        TrainConfig(data=DataConfig(other_share=1.5)).validate()
+        TrainConfig(data=DataConfig(other_share=1.5, other_options=OTHER)).validate()
+
+
+def test_options_without_a_share_are_told() -> None:
+    with pytest.raises(ValueError, match=r"data.other_share and data.other_options: one without the other"):
+        TrainConfig(data=DataConfig(other_options=OTHER)).validate()

@@ -38,14 +38,23 @@ def incoming(outgoing_BTF: Float[Tensor, "b t f"]) -> Float[Tensor, "b t f"]:
 
 
 def between(outgoing_BTF: Tensor, first_B: Tensor, apart_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Chord and turn ``(B,)`` from frame ``first_B`` to the one ``apart_B`` later, of outgoing motion channels; NaN
-    where not known."""
+    """Displacement and turn ``(B,)`` from frame ``first_B`` to the one ``apart_B`` later, of outgoing motion channels.
+
+    Back is negative; NaN where not known.
+    """
     at = torch.arange(outgoing_BTF.shape[1], device=outgoing_BTF.device)
     steps = (at >= first_B[:, None]) & (at < (first_B + apart_B)[:, None])
     chord, turn = (torch.where(steps, outgoing_BTF[..., i], 0) for i in (0, 1))
-    direction = turn.cumsum(dim=1) - turn / 2
-    x, y = (chord * torch.cos(direction)).sum(dim=1), (chord * torch.sin(direction)).sum(dim=1)
-    return torch.hypot(x, y), turn.sum(dim=1)
+    whole_B = turn.sum(dim=1)
+    # Along the chord of an arc, which lies at half of its turn.
+    aside = turn.cumsum(dim=1) - turn / 2 - whole_B[:, None] / 2
+    return (chord * torch.cos(aside)).sum(dim=1), whole_B
+
+
+def led_to(outgoing_TF: Tensor, steps: int) -> Tensor:
+    """The last ``steps`` motions that led to each frame of a clip, ``(T, steps, F)``; NaN before its first."""
+    unknown = outgoing_TF.new_full((steps, outgoing_TF.shape[1]), math.nan)
+    return torch.cat([unknown, outgoing_TF])[:-1].unfold(0, steps, 1).transpose(1, 2)
 
 
 class MotionEmbedding(nn.Module):

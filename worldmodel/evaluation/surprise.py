@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel.dynamics.conditioning import incoming, motion_channels
+from worldmodel.dynamics.conditioning import incoming, led_to, motion_channels
 from worldmodel.dynamics.dynamics import Told, join
 from worldmodel.dynamics.sampler import FINEST
 from worldmodel.evaluation.obedience import score_of
@@ -98,8 +98,7 @@ def _told(model: WorldModel, clip: Clip, z_TVNC: torch.Tensor, noise_TVNC: torch
         return told
     pictures = decoded(model.tokenizer, dynamics, z_TVNC)
     earlier = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1, -1), pictures])[: len(pictures)]
-    led = torch.cat([torch.full_like(outgoing[: STEPS_AGO - 1], torch.nan), told.motion[0]]).unfold(0, STEPS_AGO, 1)
-    past = Past(earlier, led.transpose(1, 2))
+    past = Past(earlier, led_to(outgoing, STEPS_AGO))
     after = move_ahead(model.tokenizer, dynamics, z_TVNC, outgoing, past, frames_BVCHW=pictures)
     moved = torch.cat([torch.full_like(after[:1], torch.nan), after[:-1]])
     moved = _PAST_TAU * moved + (1 - _PAST_TAU) * noise_TVNC

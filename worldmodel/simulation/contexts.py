@@ -39,5 +39,6 @@ class Start:
         outgoing = np.stack(
             [context.motion.speed_mps[:-1], context.motion.yaw_rate_radps[:-1], np.diff(context.t_s)], axis=-1
         )
-        incoming = np.concatenate([np.full((1, 3), np.nan), outgoing])
-        return cls(context.frames[-window:], incoming[-window:], context.tags.codes[-window:], context.camera.height_m)
+        motion = np.concatenate([np.full((1, 3), np.nan), outgoing])[-window:]
+        motion[0] = np.nan  # what it led on from is not seen
+        return cls(context.frames[-window:], motion, context.tags.codes[-window:], context.camera.height_m)

@@ -68,7 +68,14 @@ class DriftNetwork(UNet):
 def as_standing(
     frames_BCHW: Tensor, depth_BHW: Tensor, displacement_m_B: Tensor, turn_rad_B: Tensor, camera: Camera
 ) -> Tensor:
-    """Pictures moved as if all of what they show stood."""
+    """Pictures moved as if all of what they show stood.
+
+    Args:
+        frames_BCHW: of any range.
+        depth_BHW: inverse, in 1/m, of what will be seen.
+        displacement_m_B, turn_rad_B: of the motion; finite.
+        camera: of the frames.
+    """
     parallax_BHW = displacement_m_B[:, None, None] * depth_BHW
     return reproject(frames_BCHW, parallax_BHW, turn_rad_B, camera, sampling="bilinear")
 
@@ -82,8 +89,14 @@ def drifting(
     camera: Camera,
     earlier: Earlier,
 ) -> tuple[Tensor, Tensor]:
-    """Logits of whether somebody is there, and the drift until the moment that is wanted; none where nothing earlier is
-    known. Arguments as of ``look_ahead``."""
+    """Logits of whether somebody is there, and their drift until the moment that is wanted, ``(B, H, W)`` both; the
+    drift is 0 where nothing earlier is known.
+
+    Args:
+        network: says so.
+        frames_BCHW, displacement_m_B, turn_rad_B, camera, earlier: as of ``look_ahead``.
+        depth_BHW: inverse, in 1/m, of what will be seen.
+    """
     known_B = torch.isfinite(earlier.displacement_m_B) & torch.isfinite(earlier.turn_rad_B)
     since_m_B, since_rad_B = (torch.where(known_B, x, 0) for x in earlier[1:3])
     moved = as_standing(frames_BCHW, depth_BHW, displacement_m_B, turn_rad_B, camera)

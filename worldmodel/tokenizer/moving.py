@@ -34,7 +34,7 @@ def move_latents(
         displacement_m_B, turn_rad_B: from the earlier picture to the later; NaN is unknown.
         height_m_B: of the camera; NaN is taken as ``NOMINAL_HEIGHT_M``.
         frames_BCHW: the latents decoded, where somebody has them already.
-        earlier: pictures a step before them; without, nothing is taken to move by itself.
+        earlier: pictures from some time before them; without, nothing is taken to move by itself.
     """
     known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
     if latents_BND.device.type == "cpu" and not known_B.any():  # an accelerator does it before it could answer

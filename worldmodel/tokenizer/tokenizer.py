@@ -73,8 +73,8 @@ class TokenizerConfig:
         return self.latent_grid[0] * self.latent_grid[1]
 
     def shaped_like(self, other: TokenizerConfig) -> bool:
-        """Whether weights of the one fit the other; masks and noise are how it is trained, not what it is, and drift
-        can be learned later."""
+        """Whether weights of the one fit the other, but for a drift that only one of them has: that is learned later.
+        Masks and noise are how it is trained, not what it is."""
         free = ["mask_rate_max", "mask_share", "latent_noise"]
         free += [] if self.drift_widths and other.drift_widths else ["drift_widths"]
         return dataclasses.replace(self, **{name: getattr(other, name) for name in free}) == other

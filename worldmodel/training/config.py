@@ -214,6 +214,11 @@ class TrainConfig:
         shape = self.perception if self.trains == "perception" else self.tokenizer
         return shape.height_px, shape.width_px
 
+    @property
+    def learns_drift(self) -> bool:
+        """Whether the run teaches drift; one that comes along with ``init`` stays as it is where none is configured."""
+        return bool(self.trains == "model" and self.tokenizer.drift_widths and self.drift_stage.steps)
+
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
@@ -228,6 +233,13 @@ class TrainConfig:
             raise ValueError(f"data.every: expected at least 1, got {self.data.every}")
         if not 0 <= self.data.other_share <= 1:
             raise ValueError(f"data.other_share: expected a share, got {self.data.other_share}")
+        if bool(self.data.other_share) != bool(self.data.other_options):
+            raise ValueError("data.other_share and data.other_options: one without the other does nothing")
+        if self.learns_drift and (self.data.source != "reference" or self.data.every > 1):
+            raise ValueError(
+                "drift_stage: learns from every frame of the reference world, where boxes of road users are known; say "
+                "drift_stage.steps=0 or tokenizer.drift_widths=[]"
+            )
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
         coming = int(10 * self.data.drives * self.data.drive_s / self.data.every * (1 - self.data.validation_share))

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from worldmodel.datasets.windows import MemoryEpisode
-from worldmodel.dynamics.conditioning import between
+from worldmodel.dynamics.conditioning import between, led_to
 from worldmodel.nn.component import content_hash
 from worldmodel.tokenizer.drift import STEPS_AGO, Earlier
 from worldmodel.tokenizer.moving import move_latents
@@ -39,7 +39,7 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
 
     The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
-    and encoded again; NaN where that is not known.
+    (and who drives by their drift, where the tokenizer reads one) and encoded again; NaN where that is not known.
     """
     # Another device and precision round otherwise.
     of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{config.precision}"
@@ -61,30 +61,27 @@ def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode
     displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
     turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
     height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
-    since = _since(torch.stack([displacement_m, turn_rad], dim=-1))
+    steps = torch.full_like(turn_rad, STEPS_AGO)
+    since = between(led_to(torch.stack([displacement_m, turn_rad], dim=-1), STEPS_AGO), torch.zeros_like(steps), steps)
     parts, moved, seen = [], [], None
     for start in range(0, stretch.length, many):
         rows = slice(start, start + many)
         frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             parts.append(tokenizer.encode(to_network(frames)).float())
+            about = (displacement_m[rows], turn_rad[rows], height_m[rows])
+            if not torch.isfinite(turn_rad[rows]).any():  # nor of what was before the next rows
+                moved.append(move_latents(tokenizer, parts[-1], *about))
+                seen = None
+                continue
             pictures = tokenizer.decode(parts[-1].clamp(-1, 1))
             seen = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1) if seen is None else seen, pictures])
-            earlier = Earlier(seen[: len(pictures)], *(x[rows] for x in since))
-            about = (displacement_m[rows], turn_rad[rows], height_m[rows])
+            earlier = Earlier(seen[: len(pictures)], *(x[rows] for x in (*since, steps)))
             moved.append(move_latents(tokenizer, parts[-1], *about, frames_BCHW=pictures, earlier=earlier))
             seen = seen[-STEPS_AGO:]
     after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
     before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
     return torch.stack([torch.cat(parts), before_BND], dim=1).half()
-
-
-def _since(outgoing_TF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Displacement and turn of each frame since that of ``STEPS_AGO``, NaN where there is none, and so many steps."""
-    steps_T = torch.full_like(outgoing_TF[:, 0], STEPS_AGO)
-    before_TF = torch.cat([torch.full_like(outgoing_TF[:STEPS_AGO], torch.nan), outgoing_TF])[:-1]
-    windows_TKF = before_TF.unfold(0, STEPS_AGO, 1)[: len(outgoing_TF)].transpose(1, 2)
-    return *between(windows_TKF, torch.zeros_like(steps_T), steps_T), steps_T
 
 
 def device_of(config: TrainConfig) -> str:

@@ -114,7 +114,10 @@ class Drifts(Pictures):
 
     def draw(self, stage: DriftStage) -> tuple[NDArray[np.uint8], None]:
         """Four of the held-out drives, each where the largest road user is in sight."""
-        chosen = [self.held_out[i * len(self.held_out) // 4] for i in range(4)]
+        long = [drive for drive in self.held_out if drive.length > STEPS_AGO]
+        if not long:
+            return np.zeros((2, 2, 3), np.uint8), None
+        chosen = [long[i * len(long) // 4] for i in range(4)]
         clips = []
         for drive in chosen:
             boxes = np.nan_to_num(drive.truth.get("boxes", np.zeros((drive.length, 1, 4)))[STEPS_AGO:])

@@ -1,7 +1,8 @@
-"""The order of things: data, tokenizer, its depth, latent cache, dynamics, model. Stages resume where they were killed.
+"""The order of things: data, tokenizer, its depth and drift, latent cache, dynamics, model.
 
-What a run leaves in its folder: ``tokenizer/``, ``depth/`` and ``dynamics/`` (``last.ckpt`` to resume from,
-``metrics.csv``), ``pictures/`` to look at, and the finished model's safetensors files.
+Stages resume where they were killed. What a run leaves in its folder: ``tokenizer/``, ``depth/``, ``drift/`` and
+``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and the finished model's
+safetensors files.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         stage = DepthStage(config, network.depth)
         windows = _windows(config, train, DepthStage.length, config.depth_stage.batch)
         fit(config, stage, windows.batch, config.depth_stage, [Depths(out / "pictures", held_out)])
-    if network.drift is not None and config.drift_stage.steps:
+    if network.drift is not None and config.learns_drift:
         freeze(network)
         stage = DriftStage(config, network.drift.requires_grad_(True).train(), network)
         windows = WithBoxes(_windows(config, train, DriftStage.length, config.drift_stage.batch))

@@ -61,7 +61,7 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
     # Drives that were kept before they carried boxes are rendered anew where boxes are learned.
     boxes = config.trains == "perception" or config.reconstruction.users or config.objective.users
-    boxes = boxes or (config.tokenizer.drift_widths and config.drift_stage.steps)
+    boxes = boxes or config.learns_drift
     key += ("boxes",) if boxes else ()
     key += ("every", data.every) if data.every > 1 else ()
     key += ("other", data.other_share, repr(sorted(data.other_options.items()))) if data.other_share else ()
