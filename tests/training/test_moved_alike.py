@@ -23,8 +23,6 @@ from worldmodel.training.own_drives import Beginners, OwnDrives
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 MODEL = tiny_model()
-assert MODEL.tokenizer.drift is not None
-torch.nn.init.normal_(MODEL.tokenizer.drift.last.weight, std=10)  # what is seen of before is to matter
 LENGTH = 40
 
 

@@ -11,6 +11,7 @@ Legend: see the package docstring.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,8 +28,8 @@ from worldmodel.types import Camera
 STEPS_AGO = 3
 #: Drifts over that time are of this order.
 _DRIFT = 0.2
-#: How much more a pixel counts that shows somebody, in saying where somebody is.
-_SHOWN = 4.0
+#: How much more a pixel counts that shows somebody, in saying where somebody is; how sharply that parts, in moving.
+_SHOWN, _SHARPNESS = 4.0, 4.0
 
 
 class Earlier(NamedTuple):
@@ -108,6 +109,12 @@ def drifting(
     return somebody_BHW, drift_BHW * share_B[:, None, None]
 
 
+def presence(somebody_BHW: Tensor) -> Tensor:
+    """From logits to 0 or 1, nearly: who is likelier there than not drifts, and what may be somebody does not drift a
+    little, which over many steps would slow a whole street down."""
+    return torch.sigmoid(_SHARPNESS * (somebody_BHW - math.log(_SHOWN)))
+
+
 def look_ahead(
     depth: DepthNetwork | None,
     drift: DriftNetwork | None,
@@ -136,7 +143,7 @@ def look_ahead(
     if drift is not None and earlier is not None:
         args = (frames_BCHW, displacement_m_B, turn_rad_B, depth_BHW, camera, earlier)
         somebody_BHW, drift_BHW = drifting(drift, *args)
-        parallax_BHW = parallax_BHW + somebody_BHW.sigmoid() * drift_BHW
+        parallax_BHW = parallax_BHW + presence(somebody_BHW) * drift_BHW
     return reproject(frames_BCHW, parallax_BHW, turn_rad_B, camera, sampling=sampling)
 
 

@@ -25,7 +25,7 @@ from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame,
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.model import Past, decoded, move_ahead
 from worldmodel.tokenizer.depth import FAR_M, inverse_depth
-from worldmodel.tokenizer.drift import STEPS_AGO, Earlier, drifting
+from worldmodel.tokenizer.drift import STEPS_AGO, Earlier, drifting, presence
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
 from worldmodel.training.corpus import clip_of
 from worldmodel.training.stages import DepthStage, DriftStage, TokenizerStage
@@ -133,7 +133,7 @@ class Drifts(Pictures):
         depth = stage.tokenizer.depth
         depth_BHW = inverse_depth(depth, now, still, still, torch.full_like(still, NOMINAL_HEIGHT_M), camera)
         somebody, drift = drifting(stage.network, now, still, still, depth_BHW, camera, since)
-        there = somebody.sigmoid()
+        there = presence(somebody)
         rows = [np.hstack(list(to_frames(now).cpu().numpy())), _coloured(there), _coloured(0.5 + there * drift / _WIDE)]
         return np.vstack(rows), None
 
