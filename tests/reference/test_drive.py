@@ -114,6 +114,24 @@ def test_bad_drivers_do_what_they_are_for():
     assert np.diff(braking.motion.speed_mps[:-1]).min() < -0.4
 
 
+def test_an_absent_driver_holds_the_wheel_wherever_the_road_goes_and_comes_back():
+    tiny = canonical_camera(8, 16, height_m=1.4)
+    at_most_m, held, back = [], [], []
+    for seed in range(6):
+        d = drive(seed=seed, n=200, ego="absent", road_kind="country", traffic="none", events=(), camera=tiny)
+        still = np.diff(d.controls.curvature_1pm) == 0
+        edges = np.flatnonzero(np.diff(np.r_[False, still].astype(int)))
+        if not d.columns["collision"].any():  # who has crashed waits
+            held += np.diff(edges)[::2].tolist()  # what the drive's end cuts short does not count
+        aside = np.abs(d.columns["lane_offset_m"])
+        at_most_m.append(float(aside.max()))
+        gone = np.flatnonzero(aside > 1.5)
+        back += [] if not len(gone) else [float(aside[gone[0] :].min())]
+    assert min(held) >= 18, "once let go of, the wheel stays for two seconds or more"
+    assert max(at_most_m) > 1.5, "some of them leave their lane"
+    assert min(back) < 0.5, "and come back"
+
+
 @pytest.mark.parametrize(
     "camera",
     [

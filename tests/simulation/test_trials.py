@@ -39,6 +39,12 @@ def test_both_worlds_start_from_the_same_frame_and_speed(trials):
         assert trial.tags.shape == (trial.steps + 1,)
 
 
+def test_drawn_scenarios_may_begin_anywhere() -> None:
+    few, later = (name_scenarios("drawn", count=2, length_s=2.0, first=first) for first in (0, 1))
+    assert list(later) == ["drawn_001", "drawn_002"]
+    assert later["drawn_001"].context == few["drawn_001"].context != later["drawn_002"].context
+
+
 def test_the_recording_is_what_the_scenarios_own_driver_does(trials):
     arena, trial = TrueArena(CAMERA, dt_s=0.1), trials[0]
     frames, driver = arena.begin([trial]), OracleKeeper()

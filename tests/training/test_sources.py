@@ -24,6 +24,17 @@ def test_a_share_of_the_drives_has_other_options_and_the_rest_those_it_had() -> 
             assert options == options_of(seed, plain) == draw_options(seed, weather="fog")
 
 
+def test_several_groups_of_other_options_part_the_share() -> None:
+    leaving = {"ego": ["absent", "erratic"], "traffic": "none"}
+    drawn = [options_of(seed, DataConfig(other_share=0.6, other_options=(OTHER, leaving))) for seed in range(300)]
+    alone = [o for o in drawn if o.traffic == "none" and o.ego in ("absent", "erratic")]
+    followers = [o for o in drawn if o.events in ((("slow_truck", 1.0),), (("hard_brake", 5.0),)) and o.lanes == 1]
+    assert 60 <= len(alone) <= 120
+    assert 60 <= len(followers) <= 120
+    assert {o.ego for o in alone} == {"absent", "erratic"}
+    assert all(o.ego != "absent" for o in drawn if o.lanes == 1 or o.traffic != "none"), "no drive is of two groups"
+
+
 def test_a_share_is_from_0_to_1() -> None:
     with pytest.raises(ValueError, match=r"data.other_share: expected a share, got 1.5"):
         TrainConfig(data=DataConfig(other_share=1.5, other_options=OTHER)).validate()

@@ -9,6 +9,7 @@ Legend: B batch, T frames, F features, D width.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,11 @@ MOTION_CHANNELS = 4
 #: What each channel is divided by, after subtracting the offset, to span about [-1, 1].
 _OFFSET = (1.5, 0.0, 0.1, 1.5)
 _SCALE = (1.5, 0.06, 0.03, 0.7)
+#: Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
+_NAMES = 16
+#: What comes of driving, and that nothing does, is no wish: a world that was told that the ego stays on its road, as
+#: recordings are labelled, would bend the road to whoever drives.
+OUTCOMES: Mapping[str, tuple[str, ...]] = {"event": ("none", "off_road", "collision")}
 
 
 def motion_channels(
@@ -81,18 +87,25 @@ class MotionEmbedding(nn.Module):
 
 
 class TagEmbedding(nn.Module):
-    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own."""
+    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own. ``OUTCOMES`` are
+    taken for unknown."""
+
+    heard_CK: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        # Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
-        self.tables = nn.ModuleDict({name: nn.Embedding(16, width) for name in VOCABULARY})
+        self.tables = nn.ModuleDict({name: nn.Embedding(_NAMES, width) for name in VOCABULARY})
         for weight in self.tables.parameters():
             nn.init.normal_(weight, std=0.02)
+        heard_CK = torch.arange(_NAMES).repeat(len(VOCABULARY), 1)
+        for channel, names in OUTCOMES.items():
+            heard_CK[list(VOCABULARY).index(channel), [VOCABULARY[channel].index(name) for name in names]] = 0
+        self.register_buffer("heard_CK", heard_CK, persistent=False)
 
     def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:
         """Codes in the order of ``types.VOCABULARY``."""
-        return torch.stack([table(codes[..., i]) for i, table in enumerate(self.tables.values())]).sum(0)
+        heard = [self.heard_CK[i][codes[..., i]] for i in range(len(self.tables))]
+        return torch.stack([table(code) for table, code in zip(self.tables.values(), heard)]).sum(0)
 
 
 class SignalEmbedding(nn.Module):

@@ -63,7 +63,10 @@ _CHARACTERS = {
     "off_road": Character(wander_m=0.2, pace=0.9),
     "crashing": Character(wander_m=0.25, pace=1.05),
     "erratic": Character(wander_m=0.5, wander_s=2.0, firmness=1.3),
+    "absent": Character(firmness=1.3),
 }
+#: How far an absent driver's wheel slips aside, as an acceleration: 4.5 m off the lane's middle after 3 s.
+_SLIP_MPS2 = 1.0
 
 
 class Driver:
@@ -81,7 +84,7 @@ class Driver:
         self._phase = rng.uniform(0, 2 * math.pi)
         self._period_s, self._swing_m = rng.uniform(4.0, 9.0), rng.uniform(0.45, 1.25)
         self._time_s = 0.0
-        self._next_s = float(rng.uniform(1.5, 7.0))
+        self._next_s = float(rng.uniform(1.5, 7.0)) * (0.4 if ego == "absent" else 1.0)
         self._until_s = -1.0
         self._shift_m = 0.0
         self._brake_mps2 = 0.0
@@ -91,6 +94,7 @@ class Driver:
         self._reckless = False
         self._wait_s = 0.0
         self._touching = False
+        self._wheel_1pm, self._is_absent = 0.0, False
         self.start_speed_mps = self._cruise(0.0) * (0.0 if rng.random() < 0.06 else rng.uniform(0.75, 1.0))
         self.start_d_m = road.lane_centre_m(self.lane) + self._bias_m + self._wander_m
 
@@ -109,7 +113,9 @@ class Driver:
         target_d = self._road.lane_centre_m(self.lane) + self._bias_m + self._wander_m + self._shift_m
         if self._kind == "weaving":
             target_d += self._swing_m * math.sin(2 * math.pi * self._time_s / self._period_s + self._phase)
-        return Controls(np.array(self._accel(now, dt_s)), np.array(self._curvature(now, target_d, dt_s)))
+        if not self._is_absent:
+            self._wheel_1pm = self._curvature(now, target_d, dt_s)
+        return Controls(np.array(self._accel(now, dt_s)), np.array(self._wheel_1pm))
 
     def _curvature(self, now: Situation, target_d_m: float, dt_s: float) -> float:
         reach = (5.0 + 0.75 * now.speed_mps) / self._who.firmness
@@ -151,7 +157,8 @@ class Driver:
             self._share = 0.25 if self._floor_mps > 0 else 0.0
             self._until_s = t + rng.uniform(0.2, 2.0)
         if 0 <= self._until_s <= t:
-            self._shift_m, self._share, self._until_s, self._reckless = 0.0, 1.0, -1.0, False
+            self._shift_m, self._share, self._until_s = 0.0, 1.0, -1.0
+            self._reckless = self._is_absent = False
             self._next_s = t + self._pause_s()
         if t < self._next_s or self._until_s >= 0 or self._brake_mps2 < 0:
             return
@@ -189,6 +196,11 @@ class Driver:
             if road.median_m == 0 and rng.random() < 0.4:
                 self._shift_m = road.lane_centre_m(-1) - road.lane_centre_m(self.lane)
             self._until_s = t + rng.uniform(6.0, 12.0)
+        elif kind == "absent":  # the wheel stays straight, or as it is, or slips; wherever the road goes
+            self._is_absent = True
+            slip = _SLIP_MPS2 / max(now.speed_mps, 5.0) ** 2
+            self._wheel_1pm = float(rng.choice([0.0, 0.0, 0.5, 1.0])) * self._wheel_1pm + float(rng.normal(0, slip))
+            self._until_s = t + rng.uniform(2.0, 5.0)
         elif kind == "erratic":
             self._share = float(rng.uniform(0.3, 1.2))
             self._shift_m = float(rng.normal(0, 1.0))
@@ -197,5 +209,5 @@ class Driver:
             self._next_s = t + self._pause_s()
 
     def _pause_s(self) -> float:
-        usual = {"stop_and_go": 9.0, "off_lane": 4.0, "off_road": 7.0, "crashing": 5.0, "erratic": 1.0}
+        usual = {"stop_and_go": 9.0, "off_lane": 4.0, "off_road": 7.0, "crashing": 5.0, "erratic": 1.0, "absent": 2.0}
         return float(self._rng.uniform(0.6, 1.4)) * usual.get(self._kind, 6.0)

@@ -16,7 +16,7 @@ from typing import Any
 from worldmodel.reference.streams import stream
 from worldmodel.types import VOCABULARY, Tags
 
-#: How the ego is driven, and its share of the drives.
+#: How the ego is driven, and its share of the drives; who has none is there to be asked for.
 EGO_SHARES = {
     "good": 0.22,
     "brisk": 0.10,
@@ -31,6 +31,7 @@ EGO_SHARES = {
     "off_road": 0.04,
     "crashing": 0.04,
     "erratic": 0.03,
+    "absent": 0.0,
 }
 #: Happenings that can be asked for (``events``), each a kind and a time.
 EVENT_KINDS = ("hard_brake", "cut_in", "stopped_vehicle", "slow_truck", "pedestrian")

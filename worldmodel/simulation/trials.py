@@ -67,7 +67,9 @@ class Trial:
         return isinstance(self.scenario.context, ReferenceContext)
 
 
-def name_scenarios(name: str, *, count: int, length_s: float | None, tags: str = "") -> dict[str, ScenarioFile]:
+def name_scenarios(
+    name: str, *, count: int, length_s: float | None, tags: str = "", first: int = 0
+) -> dict[str, ScenarioFile]:
     """Scenarios by the names of their trials.
 
     Args:
@@ -75,6 +77,7 @@ def name_scenarios(name: str, *, count: int, length_s: float | None, tags: str =
         count: of those drawn; of others at most so many, 0 for all.
         length_s: instead of the scenarios' own; needed for drawn ones.
         tags: kept fixed in those drawn, as ``weather=clear,traffic=none``.
+        first: number of the first drawn one.
 
     Raises:
         ValueError: no such scenario, or tags for scenarios that are not drawn.
@@ -82,7 +85,7 @@ def name_scenarios(name: str, *, count: int, length_s: float | None, tags: str =
     if name == DRAWN:
         assert length_s is not None
         fixed = {k: v for k, v in parse_tags(tags).names().items() if v != "unknown" and k != "event"}
-        return {f"drawn_{n:03d}": _drawn(n, length_s, fixed) for n in range(count)}
+        return {f"drawn_{n:03d}": _drawn(n, length_s, fixed) for n in range(first, first + count)}
     if tags:
         raise ValueError(f"tags={tags}: only drawn scenarios take tags; those of {name} have their own")
     paths = find_scenarios(name)

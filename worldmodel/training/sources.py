@@ -11,6 +11,7 @@ import math
 import random
 import zlib
 from pathlib import Path
+from typing import Any
 
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.geometry.camera import canonical_camera
@@ -64,7 +65,8 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     boxes = boxes or config.learns_drift
     key += ("boxes",) if boxes else ()
     key += ("every", data.every) if data.every > 1 else ()
-    key += ("other", data.other_share, repr(sorted(data.other_options.items()))) if data.other_share else ()
+    others = [sorted(group.items()) for group in _others(data)]
+    key += ("other", data.other_share, repr(others if len(others) > 1 else others[0])) if data.other_share else ()
     make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
     return corpus_folder(data.cache, *key), names, make
 
@@ -84,13 +86,17 @@ def _build(config: TrainConfig, folder: Path, names: list[str], make: Maker, wha
 
 def options_of(seed: int, data: DataConfig) -> DriveOptions:
     """The options of the reference drive of a seed; a list of values is drawn from."""
-    is_other = random.Random(zlib.crc32(f"other_{seed:06d}".encode())).random() < data.other_share
+    rng = random.Random(zlib.crc32(f"other_{seed:06d}".encode()))
+    wanted = rng.choice(_others(data)) if rng.random() < data.other_share else data.options
     rng = random.Random(zlib.crc32(f"drive_{seed:06d}".encode()))
-    wanted = data.other_options if is_other else data.options
     fixed = {key: rng.choice(value) if isinstance(value, list) else value for key, value in wanted.items()}
     if "events" in fixed:
         fixed["events"] = tuple((kind, float(at_s)) for kind, at_s in fixed["events"])
     return draw_options(seed, **fixed)
+
+
+def _others(data: DataConfig) -> list[dict[str, Any]]:
+    return [data.other_options] if isinstance(data.other_options, dict) else list(data.other_options)
 
 
 def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float) -> Made:

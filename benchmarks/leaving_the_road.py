@@ -1,0 +1,159 @@
+"""Does the road stay where it is, whoever drives? An ego that lets go of the wheel leaves it, in a true world.
+
+    python benchmarks/leaving_the_road.py nano --scenarios 16 --seconds 5 --out outputs/leaving_the_road
+
+Drawn scenarios, of seeds that no training and no other benchmark uses. In each the ego goes straight on at its speed
+whatever the road does (``constant``), and as the scenario's own driver went on (``recorded``), in the learned world and
+in the true one, watched by the judge. A learned world that has seen nothing but drivers who follow their road bends it
+to whoever drives: then nobody leaves it, and bad policies are worth as much as good ones. Two numbers say how much:
+
+- the slope of the judge's heading against the lane in the learned world over that in the true one, of the ``constant``
+  drives while they are on the road: 1 where the road stays, 0 where it turns with the ego;
+- the share of drives that have left the road: of ``constant`` as many as in the true world, of ``recorded`` none.
+
+Writes leaving.md and leaving.png, pairs of true and learned frames of the drives that leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodel.evaluation.keeping_drives import HOLD_S
+from worldmodel.metrics.driving import moving_mean
+from worldmodel.perception.streaming import StreamingReader
+from worldmodel.simulation.closed_loop import Driven, drive_trials
+from worldmodel.simulation.keeping import markdown
+from worldmodel.simulation.policies.library import Tools, open_policy
+from worldmodel.simulation.session import Session
+from worldmodel.simulation.sheet import write_png
+from worldmodel.simulation.trials import DRAWN, Arena, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
+from worldmodel.simulation.worlds import WorldConfig, open_world
+
+FIRST = 100_000
+POLICIES = ("constant", "recorded")
+#: Headings are compared at these times; later even a slow departure has left the lane, and none is read.
+SLOPES_S = (1.0, 1.5, 2.0)
+SHOWN_S = (0.0, 1.0, 2.0, 3.0, 4.0)
+
+
+class Frames:
+    """Keeps a drive's frames in memory."""
+
+    def __init__(self) -> None:
+        self.frames: list[NDArray[np.uint8]] = []
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """The next frame."""
+        self.frames.append(frame.copy())
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def main() -> None:
+    """Drive, read and write down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="nano")
+    parser.add_argument("--scenarios", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"))
+    args = parser.parse_args()
+    world, about = open_world(WorldConfig(model=args.model, threads=args.threads, compile=args.compile))
+    assert isinstance(world, Session)
+    device, dt_s = str(about["device"]), world.dt_s
+    named = name_scenarios(DRAWN, count=args.scenarios, length_s=args.seconds, first=FIRST)
+    trials = [make_trial(name, scenario, world.camera, dt_s=dt_s) for name, scenario in named.items()]
+    arenas: dict[str, Arena] = {"true": TrueArena(world.camera, dt_s=dt_s), "learned": LearnedArena(world)}
+    drives: dict[tuple[str, str], list[Driven]] = {}
+    films: dict[tuple[str, str], dict[str, Frames]] = {}
+    for kind, arena in arenas.items():
+        for policy in POLICIES:
+            films[policy, kind] = {trial.name: Frames() for trial in trials}
+            found = drive_trials(
+                arena,
+                lambda policy=policy: open_policy(policy, Tools(device, args.model)),
+                trials,
+                StreamingReader.from_pretrained("judge", device=device),
+                batch=args.batch,
+                film=lambda trial, of=films[policy, kind]: of[trial.name],
+            )
+            by_name = {driven.trial.name: driven for driven in found}
+            drives[policy, kind] = [by_name[trial.name] for trial in trials]
+    report(drives, args.seconds, dt_s, args.out)
+    left = [trial for trial, true in zip(trials, drives["constant", "true"]) if true.columns["truth.off_road"].any()]
+    show(left[:8] or trials[:8], films, dt_s, args.out / "leaving.png")
+
+
+def report(drives: dict[tuple[str, str], list[Driven]], seconds: float, dt_s: float, out: Path) -> None:
+    """Both numbers, as ``leaving.md`` and printed."""
+    times = [float(t) for t in range(1, int(seconds) + 1)]
+    columns = {"what": "", **{f"{t:.0f}": f"{t:.0f} s" for t in times}}
+    views = {
+        "truth": ("true", lambda d: d.columns["truth.off_road"] > 0.5),
+        "true frames, judged": ("true", lambda d: is_off(d, dt_s)),
+        "learned frames, judged": ("learned", lambda d: is_off(d, dt_s)),
+    }
+    rows = []
+    for policy in POLICIES:
+        for view, (kind, off) in views.items():
+            shares = [[has_been(off(d), t, dt_s) for d in drives[policy, kind]] for t in times]
+            rows.append({"what": f"{policy}: {view}"} | {f"{t:.0f}": np.mean(s) for t, s in zip(times, shares)})
+    lines = ["share of drives that have left the road\n", markdown(rows, columns)]
+    slopes = []
+    for t in SLOPES_S:
+        at = round(t / dt_s)
+        pairs = [
+            (true.columns["judge.heading_error_rad"][at], learned.columns["judge.heading_error_rad"][at])
+            for true, learned in zip(drives["constant", "true"], drives["constant", "learned"])
+            if len(true.columns["t_s"]) > at < len(learned.columns["t_s"])
+            and not has_been(true.columns["truth.off_road"] > 0.5, t, dt_s)
+        ]
+        x, y = np.array(pairs).T
+        slopes.append(
+            {
+                "t": f"{t:.1f}", "drives": len(x), "true": float(np.sqrt(np.mean(x**2))),
+                "learned": float(np.sqrt(np.mean(y**2))), "slope": float((x * y).sum() / (x**2).sum()),
+            }
+        )  # fmt: skip
+    wanted = {"t": "s", "drives": "drives on the road", "true": "true heading, rad, rms", "learned": "learned"}
+    lines += ["heading against the lane, told to go straight on\n", markdown(slopes, wanted | {"slope": "slope"})]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "leaving.md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def is_off(driven: Driven, dt_s: float) -> NDArray[np.bool_]:
+    """``(T,)`` whether the judge is surer than not that the ego is off the road."""
+    return moving_mean(driven.columns["judge.off_road"], dt_s, hold_s=HOLD_S["off_road"]) > 0.5
+
+
+def has_been(flag: NDArray[np.bool_], t_s: float, dt_s: float) -> bool:
+    """Whether something has been so until a time; a drive that ended keeps what it was."""
+    return bool(flag[: round(t_s / dt_s) + 1].any())
+
+
+def show(trials: list[Trial], films: dict[tuple[str, str], dict[str, Frames]], dt_s: float, path: Path) -> None:
+    """Rows of true and learned frames of ``constant``, half as large."""
+    rows = []
+    for trial in trials:
+        for kind in ("true", "learned"):
+            frames = films["constant", kind][trial.name].frames
+            shown = [frames[min(round(t / dt_s), len(frames) - 1)] for t in SHOWN_S]
+            rows.append(
+                np.hstack([cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in shown])
+            )
+    write_png(path, np.vstack(rows))
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

@@ -1,0 +1,26 @@
+"""What a frame is told."""
+
+import torch
+
+from worldmodel.dynamics.conditioning import TagEmbedding
+from worldmodel.types import Tags
+
+
+def told(embedding: TagEmbedding, event: str, weather: str = "rain") -> torch.Tensor:
+    return embedding(torch.from_numpy(Tags.named(weather=weather, event=event).codes))
+
+
+def test_what_comes_of_driving_is_not_told_and_what_is_asked_for_is() -> None:
+    embedding = TagEmbedding(8)
+    unknown = told(embedding, "unknown")
+    for outcome in ("none", "off_road", "collision"):
+        assert torch.equal(told(embedding, outcome), unknown)
+    for wish in ("hard_brake", "cut_in", "stopped_vehicle", "slow_truck", "pedestrian"):
+        assert not torch.equal(told(embedding, wish), unknown)
+    assert not torch.equal(told(embedding, "none", "snow"), unknown), "other channels are told as they were"
+
+
+def test_weights_of_before_are_those_of_now() -> None:
+    assert set(TagEmbedding(4).state_dict()) == {
+        f"tables.{name}.weight" for name in ("weather", "time_of_day", "road_kind", "traffic", "event")
+    }
