@@ -1,5 +1,7 @@
 """Learning from own drives with a teacher in place of a truth."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -8,8 +10,8 @@ from tests.training.test_own_drives import LENGTH, TRUE_FRAMES, life
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
 from worldmodel.nn.transformer import Block, compile_blocks
 from worldmodel.training.config import DistilConfig, TrainConfig
-from worldmodel.training.distilling import Taught, distilled_sampler, twin
-from worldmodel.training.own_drives import OwnDrives
+from worldmodel.training.distilling import DistilStage, Taught, distilled_sampler, twin
+from worldmodel.training.own_drives import Brief, OwnDrives
 
 SAMPLER = SamplerConfig(2)
 
@@ -61,6 +63,31 @@ def test_clips_are_of_rows_that_have_gone_on_by_themselves() -> None:
                 assert torch.equal(latent, own.state()["own"][0][row, ages[row] - 4 : ages[row]])
 
 
+def test_frames_near_the_truth_are_pulled_to_it_and_no_others() -> None:
+    model, frames = tiny_model(), 2
+    near = DistilConfig(rows=3, true_frames=TRUE_FRAMES, beginners=1, beginner_life=8, followers=1, follower_life=4)
+    pulls = []
+    for truth in (0.0, 1.0):
+        distil = dataclasses.replace(near, truth=truth, guidance=1.0, tag_guidance=1.0)
+        stage = DistilStage(TrainConfig(distil=distil), model.dynamics, model.tokenizer, lambda k: None)
+        own = OwnDrives(life, 3, true_frames=TRUE_FRAMES, followers=Brief(1, 4), beginners=Brief(1, 8))
+        stage.own, rng = own, torch.Generator().manual_seed(0)
+        for _ in range(3):
+            own.advance(model.dynamics, model.tokenizer, rng, frames=frames, sampler=SAMPLER)
+        recent = own.recent(4, drawn=frames)
+        assert recent is not None
+        rows, latents, told = recent
+        assert rows == [0, 1, 2]
+        made = latents[:, -frames:].clone()
+        pull, _ = stage._judged(made, rows, latents, told, torch.Generator().manual_seed(1))
+        pulls.append(pull)
+        wanted, since = own.truth(rows, frames)
+        assert (since[:2] <= 4).all()
+    assert torch.equal(pulls[1][:2], made[:2] - wanted[:2])
+    assert torch.equal(pulls[1][2], pulls[0][2]), "a beginner has no truth"
+    assert not torch.equal(pulls[1][:2], pulls[0][:2])
+
+
 def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
     network = tiny_model().dynamics
     compile_blocks(network)
@@ -77,6 +104,10 @@ def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
     [
         (DistilConfig(rows=3, beginners=4), "distil.beginners: expected 0 to distil.rows = 3, got 4"),
         (DistilConfig(beginners=4, beginner_life=15), "at least 16 frames, got 15"),
+        (DistilConfig(rows=6, followers=3), "distil.followers: expected 0 to 2, the rows less beginners, got 3"),
+        (DistilConfig(followers=4, follower_life=12), "need at least 16 frames, got 12"),
+        (DistilConfig(followers=1, life=20), "distil.life: a follower needs .* = 24 frames, got 20"),
+        (DistilConfig(truth=1.2), "distil.truth: expected a share, got 1.2"),
         (DistilConfig(clip=4, frames=4), "distil.clip: expected more than distil.frames = 4, got 4"),
     ],
 )

@@ -19,7 +19,7 @@ from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.corpus import Made, read_stretch, write_stretch
 from worldmodel.training.latents import latents_of
-from worldmodel.training.own_drives import Beginners, OwnDrives
+from worldmodel.training.own_drives import Brief, OwnDrives
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 MODEL = tiny_model()
@@ -124,7 +124,7 @@ def test_own_drives_are_moved_by_their_own_past() -> None:
         clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
         return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
 
-    own = OwnDrives(life, rows=4, true_frames=2, beginners=Beginners(2, life=8))
+    own = OwnDrives(life, rows=4, true_frames=2, beginners=Brief(2, life=8))
     # Told all of it, one is shown what was moved as it is.
     sampler, generator = SamplerConfig(1, moved_tau=1.0), torch.Generator().manual_seed(0)
     rounds = []

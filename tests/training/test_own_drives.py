@@ -7,7 +7,7 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.training.own_drives import Beginners, OwnDrives
+from worldmodel.training.own_drives import Brief, OwnDrives
 from worldmodel.types import VOCABULARY
 
 LENGTH = 3 * WINDOW
@@ -111,7 +111,7 @@ def test_restored_rows_follow_the_drives_they_followed_whatever_the_data_gives_n
 
 def test_beginners_draw_their_first_frames_too_and_begin_anew_with_a_step() -> None:
     frames = 4
-    own = OwnDrives(life, rows=4, true_frames=TRUE_FRAMES, beginners=Beginners(3, life=12))  # they live 4, 8 and 12
+    own = OwnDrives(life, rows=4, true_frames=TRUE_FRAMES, beginners=Brief(3, life=12))  # they live 4, 8 and 12
     advance(own, frames)
     old, (first, latents, told) = [], own.newborn(frames) or ([], None, None)
     assert first == [1, 2, 3]
@@ -131,3 +131,32 @@ def test_beginners_draw_their_first_frames_too_and_begin_anew_with_a_step() -> N
         older = own.recent(8, drawn=frames)
         old += older[0] if older else []
     assert set(old) == {0, 2, 3}
+
+
+def test_followers_soon_follow_another_drive_from_anywhere_in_it_and_know_its_truth() -> None:
+    frames, brief = 4, 8
+    own = OwnDrives(life, rows=4, true_frames=TRUE_FRAMES, followers=Brief(2, life=brief), beginners=Brief(1, life=8))
+    lives = {1: TRUE_FRAMES + 4, 2: TRUE_FRAMES + 8}  # row 0 is an old one, 3 a beginner
+    firsts = set()
+    for step in range(12):
+        advance(own, frames, seed=step)
+        state = own.state()
+        ages, clean, motion = state["ages"], state["clean"], state["told"][0]
+        assert ages[1:3] == [4 * (1 + step % (lives[row] // 4)) for row in (1, 2)]
+        truth, since = own.truth([0, 1, 2, 3], frames)
+        assert since[3].isinf().all()
+        for row in (0, 1, 2):
+            assert torch.equal(truth[row], clean[row, ages[row] - frames : ages[row]])
+            assert since[row].tolist() == [age + 1 - TRUE_FRAMES for age in range(ages[row] - frames, ages[row])]
+        for row in (1, 2):  # what it follows is a stretch of one of the drives, with that stretch's motion
+            found = [
+                (k, at)
+                for k in range(state["born"])
+                for at in range(LENGTH - lives[row] + 1)
+                if torch.equal(life(k)[1][0, at : at + lives[row]], clean[row, : lives[row]])
+            ]
+            (k, at) = found[0]
+            firsts.add(at)
+            assert torch.equal(motion[row, 1 : lives[row]], life(k)[0].motion[0, at + 1 : at + lives[row]])
+            assert motion[row, 0].isnan().all() or at == 0
+    assert len(firsts) > 3

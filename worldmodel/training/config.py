@@ -115,6 +115,10 @@ class DistilConfig:
         true_frames, life: frames a drive begins with, and after which it follows another true one.
         beginners, beginner_life: of the rows, those that begin with no true frame, and after how many frames the last
             of them begins anew; the k-th of n after k of n parts of it.
+        followers, follower_life: of the rows, those that soon follow another true drive, and after how many frames of
+            their own the last of them does; the k-th of n after k of n parts of it.
+        truth: how far frames of drives that are at most ``follower_life`` frames away from true ones are pulled to the
+            truth, from 0 to 1: nobody else knows as well where the road is that has been seen.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
@@ -131,6 +135,9 @@ class DistilConfig:
     life: int = 180
     beginners: int = 4
     beginner_life: int = 24
+    followers: int = 0
+    follower_life: int = 16
+    truth: float = 0.0
     frames: int = 4
     clip: int = 8
     steps: int = 4
@@ -252,6 +259,21 @@ class TrainConfig:
         d = self.distil
         if not 0 <= d.beginners <= d.rows:
             raise ValueError(f"distil.beginners: expected 0 to distil.rows = {d.rows}, got {d.beginners}")
+        if not 0 <= d.followers <= d.rows - d.beginners:
+            left = d.rows - d.beginners
+            raise ValueError(f"distil.followers: expected 0 to {left}, the rows less beginners, got {d.followers}")
+        if d.follower_life < d.followers * d.frames:
+            raise ValueError(
+                f"distil.follower_life: {d.followers} followers that go on by distil.frames = {d.frames} need at least "
+                f"{d.followers * d.frames} frames, got {d.follower_life}"
+            )
+        if d.followers and d.true_frames + d.follower_life > d.life:
+            raise ValueError(
+                f"distil.life: a follower needs distil.true_frames + distil.follower_life = "
+                f"{d.true_frames + d.follower_life} frames, got {d.life}"
+            )
+        if not 0 <= d.truth <= 1:
+            raise ValueError(f"distil.truth: expected a share, got {d.truth}")
         if d.clip <= d.frames:  # a beginner's first clip would be counted twice
             raise ValueError(f"distil.clip: expected more than distil.frames = {d.frames}, got {d.clip}")
         if d.beginner_life < d.beginners * d.frames:

@@ -26,7 +26,7 @@ from worldmodel.nn.ring import Ring
 from worldmodel.nn.transformer import compile_blocks
 from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
-from worldmodel.training.own_drives import Beginners, Draw, OwnDrives
+from worldmodel.training.own_drives import Brief, Draw, OwnDrives
 from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
 
 
@@ -83,7 +83,8 @@ class DistilStage(Stage):
             d.rows,
             true_frames=d.true_frames,
             staggered=True,
-            beginners=Beginners(d.beginners, d.beginner_life),
+            followers=Brief(d.followers, d.follower_life),
+            beginners=Brief(d.beginners, d.beginner_life),
         )
         self._own_state: dict[str, Any] | None = None
 
@@ -129,7 +130,7 @@ class DistilStage(Stage):
         self._advance(d.frames, generator, taught)
         made = torch.stack(taught.made, dim=1)
         some = [self.own.recent(d.clip, drawn=d.frames), self.own.newborn(d.frames)]
-        parts = [self._judged(made[clips[0]], *clips[1:], generator) for clips in some if clips is not None]
+        parts = [self._judged(made[clips[0]], *clips, generator) for clips in some if clips is not None]
         if not parts:  # every row has just begun anew
             return sum((p.sum() * 0 for p in self.parameters()), torch.zeros((), device=self.device))
         learned = sum(len(pull_RKVNC) for pull_RKVNC, _ in parts)
@@ -142,7 +143,7 @@ class DistilStage(Stage):
         return loss + critic
 
     def _judged(
-        self, made_RKVNC: Tensor, own_RTVNC: Tensor, told: Told, generator: torch.Generator
+        self, made_RKVNC: Tensor, rows: list[int], own_RTVNC: Tensor, told: Told, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """How far made frames are from where they should be, and the critic's loss on their clips."""
         d, frames = self.run_config.distil, made_RKVNC.shape[1]
@@ -156,6 +157,10 @@ class DistilStage(Stage):
             guidance=d.guidance,
             tag_guidance=d.tag_guidance,
         )[:, -frames:]
+        if d.truth:
+            truth_RKVNC, since_RK = self.own.truth(rows, frames)
+            share_RK = d.truth * (since_RK <= d.follower_life)
+            goal = goal + share_RK[:, :, None, None, None] * (truth_RKVNC - goal)
         losses = [critic_loss(self.critic, own_RTVNC, told, generator) for _ in range(d.critic_passes)]
         return made_RKVNC - goal, torch.stack(losses).mean()
 

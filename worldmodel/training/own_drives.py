@@ -1,13 +1,14 @@
 """Drives the network makes on its own while it is trained, and is trained on: a rollout is then nothing new to it.
 
 A few rows follow true drives. Each begins with true frames, or with none at all as a drive that is asked for in words
-(``Beginners``), then every frame is drawn by the network from its own past, exactly as a rollout draws it, while the
+(beginners), then every frame is drawn by the network from its own past, exactly as a rollout draws it, while the
 motion it is told is the recorded one. After L frames a row follows another drive. The rows go on from one training step
 to the next, a few frames each time, which makes long chains cheap (compare Self Forcing, arXiv 2506.08009, and the
 replay buffer of DAgger, arXiv 1011.0686).
 
-What is learned from them is the matter of ``distilling``: not what the truth shows at the same moment, for they soon
-show another place, and compared with it would teach the mean of all places (docs/ablations.md).
+What is learned from them is the matter of ``distilling``: what the truth shows at the same moment only while they are
+near it (``Brief``), for they soon show another place, and compared with it would teach the mean of all places
+(docs/ablations.md).
 Legend: R rows, L frames of a life, T frames of a clip, V views, N tokens, C channels.
 """
 
@@ -35,16 +36,20 @@ Draw = Callable[[Dynamics, Tensor, Told, Ring, SamplerConfig], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
-class Beginners:
-    """Rows that begin with no true frame, told motion and tags alone, and soon begin anew, as first frames are few.
+class Brief:
+    """Rows that soon begin anew: beginners because first frames are few, followers because the truth is near.
 
     Attributes:
         rows: how many of all rows.
-        life: frames after which the last of them begins anew; the k-th of n after k of n parts of it.
+        life: own frames after which the last of them begins anew; the k-th of n after k of n parts of it.
     """
 
     rows: int = 0
     life: int = 24
+
+    def ends(self, first: int, shown: int) -> dict[int, int]:
+        """The age at which each of the rows from ``first`` on begins anew, of lives that begin with ``shown``."""
+        return {first + k: shown + self.life * (k + 1) // self.rows for k in range(self.rows)}
 
 
 class OwnDrives:
@@ -55,7 +60,8 @@ class OwnDrives:
         rows: R.
         true_frames: a row begins with.
         staggered: whether the rows' first lives end one after the other, so that there are rows of every age.
-        beginners: the last of the rows.
+        followers: rows with true frames; the last of those.
+        beginners: the last of the rows, which begin with no true frame, told motion and tags alone.
     """
 
     def __init__(
@@ -65,13 +71,14 @@ class OwnDrives:
         *,
         true_frames: int,
         staggered: bool = False,
-        beginners: Beginners = Beginners(),
+        followers: Brief = Brief(),
+        beginners: Brief = Brief(),
     ) -> None:
         self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
         old = rows - beginners.rows
         #: Of each row: true frames that a life begins with, and the length of a beginner's.
         self._shown = [true_frames] * old + [0] * beginners.rows
-        self._lives = {old + k: beginners.life * (k + 1) // beginners.rows for k in range(beginners.rows)}
+        self._lives = followers.ends(old - followers.rows, true_frames) | beginners.ends(old, 0)
         self._born = 0
         self._ages: list[int] = []
         self._ends: list[int] = []
@@ -148,6 +155,18 @@ class OwnDrives:
         """The same of the rows that are so many frames old, all of them their own."""
         return self._clips_of(length, [age == length and not n for age, n in zip(self._ages, self._shown)])
 
+    def truth(self, rows: list[int], frames: int) -> tuple[Tensor, Tensor]:
+        """What the drives that rows follow show at their last ``frames`` moments, and how far away they are from it.
+
+        Returns:
+            latents ``(rows, T, V, N, C)``, and frames ``(rows, T)`` since the last true one, infinite of beginners.
+        """
+        at = torch.tensor([self._ages[row] for row in rows])[:, None] - frames + torch.arange(frames)
+        shown = torch.tensor([self._shown[row] or -torch.inf for row in rows])[:, None]
+        of = torch.tensor(rows)[:, None].expand_as(at).contiguous()
+        index = hand_over(of, self._own.device), hand_over(at, self._own.device)
+        return self._clean[index], hand_over(at + 1 - shown, self._own.device)
+
     def _clips_of(self, length: int, chosen: list[bool]) -> tuple[list[int], Tensor, Told] | None:
         rows = [row for row, wanted in enumerate(chosen) if wanted]
         if not rows:
@@ -217,12 +236,18 @@ class OwnDrives:
 
     def _follow(self, row: int, number: int) -> None:
         told, clean = self.life(number)
-        self._clean[row] = clean[0]
+        # A follower's few frames are of anywhere in the drive: the fractional parts of a golden ratio lie evenly.
+        is_brief = self._shown[row] and row in self._lives
+        spare = clean.shape[1] - self._lives[row] if is_brief else 0
+        first = int(spare * (number * 0.6180339887 % 1))
+        self._clean[row] = clean[0].roll(-first, 0)
         for mine, its in zip(
             (self._told.motion, self._told.tags, self._told.moved), (told.motion, told.tags, told.moved)
         ):
             if mine is not None and its is not None:
-                mine[row] = its[0]
+                mine[row] = its[0].roll(-first, 0)
+        if first:
+            self._told.motion[row, 0] = torch.nan  # that led to its first frame is not known, as of any drive
 
 
 def _between(low: float, generator: torch.Generator) -> float:
