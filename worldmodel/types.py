@@ -31,6 +31,8 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "traffic": ("unknown", "none", "light", "dense"),
     "event": tuple("unknown none hard_brake cut_in stopped_vehicle slow_truck pedestrian off_road collision".split()),  # noqa: SIM905
 }
+#: Events that come of how the ego drives. Drives are labelled with them; nobody can ask for them.
+OUTCOMES = ("off_road", "collision")
 
 
 def _fail(owner: object, field: str, value: object, expected: str) -> None:

@@ -38,7 +38,7 @@ def test_a_good_message_is_read(message):
         '{"kind": "rewind", "back_s": -1}',
         '{"kind": "rewind", "back_s": 1' + "0" * 400 + "}", '{"kind": "tags", "set": {"weather": "hail"}}',
         '{"kind": "tags", "set": {"colour": "red"}}', '{"kind": "tags", "set": {"weather": 1}}',
-        '{"kind": "tags", "set": {}}',
+        '{"kind": "tags", "set": {}}', '{"kind": "tags", "set": {"event": "collision"}}',
         '{"kind": "prompt", "text": "a\\nb"}', json.dumps({"kind": "prompt", "text": "x" * 201}),
         json.dumps({"kind": "prompt", "text": "\ud800"}), " " * (MOST_BYTES + 1),
     ],

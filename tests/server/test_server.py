@@ -97,6 +97,9 @@ def test_a_drive_is_paused_kept_branched_rewound_and_saved(serve, client, tmp_pa
 
 def test_tags_prompts_policies_and_scenarios(serve, client):
     with serve() as (address, _), client(address) as me:
+        switches = me.note("welcome")["switches"]
+        assert "cut_in" in switches["event"], "what can be asked for"
+        assert "collision" not in switches["event"], "and not what comes of driving"
         assert me.ask("tags", set={"weather": "snow"})["tags"]["weather"] == "snow"
         said = me.ask("prompt", answer="understood", text="a rainy motorway with dragons")
         assert said["tags"] == {"weather": "rain", "road_kind": "motorway"}

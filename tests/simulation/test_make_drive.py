@@ -149,6 +149,7 @@ def test_an_interrupted_drive_is_playable_where_it_lies(tmp_path, make_fake_worl
         ({"context": "weather=hail"}, r"Tags\.weather: 'hail' is not one of unknown, clear"),
         ({"context": "wether=rain"}, r"Tags\.wether: no such tag"),
         ({"tags": "rain"}, r"tags: 'rain': expected channel=name"),
+        ({"tags": "event=collision"}, r"tags: event=collision: comes of how the ego drives"),
         ({"profile": "windng"}, "profile: 'windng' is not in conf/profiles; did you mean 'winding'"),
         ({"profile": "none.yaml"}, r"none\.yaml: no such file"),
         ({"policy": "randm"}, "no policy is called 'randm'; did you mean 'random'"),

@@ -72,6 +72,7 @@ def test_contexts_of_footage_and_tags(tmp_path):
         ("t_s: 4", "t_s: 7", 8, r"events\[0\]\.t_s: 7 s is after the end of the drive, which has 6 s"),
         ("kind: cut_in", "kind: cutin", 9, r"events\[1\]\.kind: expected one of hard_brake, .* got 'cutin'"),
         ("weather: rain", "weather: hail", 6, r"tags\.weather: expected one of .* got 'hail'"),
+        ("weather: rain", "event: off_road", 6, r"tags\.event: 'off_road' comes of how the ego drives"),
         ("weather: rain", "wether: rain", 6, r"tags\.wether: no such field; did you mean 'weather'"),
         ("weather: rain", "road_kind: country", 6, r"tags\.road_kind: the context's road is 'town', got 'country'"),
         ("seed: 3, ", "", 3, r"context\.reference: seed is missing"),

@@ -9,13 +9,12 @@ Legend: B batch, T frames, F features, D width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from worldmodel.nn.shapes import Float, Int
-from worldmodel.types import VOCABULARY
+from worldmodel.types import OUTCOMES, VOCABULARY
 
 #: displacement_m, turn_rad, dt_s, camera_height_m
 MOTION_CHANNELS = 4
@@ -24,9 +23,9 @@ _OFFSET = (1.5, 0.0, 0.1, 1.5)
 _SCALE = (1.5, 0.06, 0.03, 0.7)
 #: Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
 _NAMES = 16
-#: What comes of driving, and that nothing does, is no wish: a world that was told that the ego stays on its road, as
-#: recordings are labelled, would bend the road to whoever drives.
-OUTCOMES: Mapping[str, tuple[str, ...]] = {"event": ("none", "off_road", "collision")}
+#: What comes of driving is not told, nor that nothing does: a world that was told that the ego stays on its road, as
+#: drives are labelled, would bend the road to whoever drives.
+_UNHEARD = ("none", *OUTCOMES)
 
 
 def motion_channels(
@@ -87,8 +86,8 @@ class MotionEmbedding(nn.Module):
 
 
 class TagEmbedding(nn.Module):
-    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own. ``OUTCOMES`` are
-    taken for unknown."""
+    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own, and is what
+    ``OUTCOMES`` and no event at all are taken for."""
 
     heard_CK: Tensor
 
@@ -98,8 +97,7 @@ class TagEmbedding(nn.Module):
         for weight in self.tables.parameters():
             nn.init.normal_(weight, std=0.02)
         heard_CK = torch.arange(_NAMES).repeat(len(VOCABULARY), 1)
-        for channel, names in OUTCOMES.items():
-            heard_CK[list(VOCABULARY).index(channel), [VOCABULARY[channel].index(name) for name in names]] = 0
+        heard_CK[list(VOCABULARY).index("event"), [VOCABULARY["event"].index(name) for name in _UNHEARD]] = 0
         self.register_buffer("heard_CK", heard_CK, persistent=False)
 
     def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:

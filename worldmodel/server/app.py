@@ -34,7 +34,7 @@ from worldmodel.server.messages import parse
 from worldmodel.server.place import offered
 from worldmodel.server.saving import Keeper
 from worldmodel.simulation.recorder import VIDEO
-from worldmodel.types import VOCABULARY
+from worldmodel.types import OUTCOMES, VOCABULARY
 
 #: A greeting has to come soon; after it, something at least so often (the page holds on once a second).
 _HELLO_WITHIN_S, _SILENT_S = 5.0, 60.0
@@ -184,7 +184,11 @@ class App:
     def _welcome(self) -> dict[str, Any]:
         house, rows = self._house, self._house.rows
         camera = rows.camera
-        switches = {c: names[1:] for c, names in VOCABULARY.items() if c not in rows.fixed_tags}
+        switches = {
+            c: [name for name in names[1:] if name not in OUTCOMES]
+            for c, names in VOCABULARY.items()
+            if c not in rows.fixed_tags
+        }
         return {
             "kind": "welcome",
             "world": self._world,

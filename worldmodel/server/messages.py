@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worldmodel.types import VOCABULARY
+from worldmodel.types import OUTCOMES, VOCABULARY
 
 #: A message is no longer than this, in bytes.
 MOST_BYTES = 2048
@@ -69,7 +69,7 @@ def _tags(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"expected channels and names, got {value!r:.40}")
     for channel, name in value.items():
-        if channel not in VOCABULARY or not isinstance(name, str) or name not in VOCABULARY[channel]:
+        if channel not in VOCABULARY or not isinstance(name, str) or name not in {*VOCABULARY[channel]} - {*OUTCOMES}:
             raise ValueError(f"no tag {channel!r:.40}={name!r:.40}")
     return value
 

@@ -43,7 +43,7 @@ from worldmodel.simulation.documents import (
     number,
 )
 from worldmodel.simulation.prompting import EVENT_TAG_S, Prompt
-from worldmodel.types import VOCABULARY, Tags
+from worldmodel.types import OUTCOMES, VOCABULARY, Tags
 
 #: ``scenario=library`` is all of ``conf/scenarios``.
 LIBRARY = "library"
@@ -316,6 +316,8 @@ def _tags(data: Any, place: Place) -> Tags:
     for channel, name in data.items():
         if name not in VOCABULARY[channel]:
             raise FieldError((*place, channel), f"expected one of {', '.join(VOCABULARY[channel])}, got {name!r}")
+        if name in OUTCOMES:
+            raise FieldError((*place, channel), f"{name!r} comes of how the ego drives and cannot be asked for")
     return Tags.named(**data)
 
 

@@ -22,7 +22,7 @@ from worldmodel.reference.world import World
 from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
 from worldmodel.simulation.policies.oracle import OracleKeeper
 from worldmodel.simulation.policies.policy import Observation
-from worldmodel.types import Camera, Clip, EgoMotion, Tags
+from worldmodel.types import OUTCOMES, Camera, Clip, EgoMotion, Tags
 
 #: A reference context shows this unless tags say otherwise: what every model has seen most of.
 USUAL = {"weather": "clear", "time_of_day": "day", "road_kind": "country", "traffic": "none", "event": "none"}
@@ -124,7 +124,7 @@ def parse_tags(text: str) -> Tags:
     """Tags from ``weather=rain,time_of_day=night``; an empty text is unknown tags.
 
     Raises:
-        ValueError: not of that form, or not in the vocabulary.
+        ValueError: not of that form, not in the vocabulary, or of ``types.OUTCOMES``.
     """
     names = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -132,6 +132,8 @@ def parse_tags(text: str) -> Tags:
         if not equals:
             raise ValueError(f"tags: {part!r}: expected channel=name, e.g. weather=rain")
         names[channel.strip()] = name.strip()
+    if names.get("event") in OUTCOMES:
+        raise ValueError(f"tags: event={names['event']}: comes of how the ego drives and cannot be asked for")
     return Tags.named(**names)
 
 
