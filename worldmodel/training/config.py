@@ -28,8 +28,8 @@ class DataConfig:
             of a few; what learns motion needs them all.
         options: options of the reference world to hold fixed, e.g. ``{weather: clear}``; a list draws among its values.
         other_share, other_options: the share of the reference drives that has those options instead, such as what the
-            world has too little of to be learned; ``events`` are pairs of a kind and seconds, a list of such lists. Each
-            of the groups of options has an equal part of the share.
+            world has too little of to be learned; ``events`` are pairs of a kind and seconds, a list of such lists.
+            Each of the groups of options has an equal part of the share.
         render_scale: the reference world is rendered so many times larger and averaged down, which is its antialiasing
             at small sizes.
         first_seed: of the rendered drives.
