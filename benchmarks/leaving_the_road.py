@@ -175,8 +175,9 @@ def slopes(drives: Drives, dt_s: float) -> str:
                     if len(true.columns["t_s"]) > at < len(other.columns["t_s"])
                     and not has_been(is_off(true, dt_s, by_truth=True), t, dt_s)
                 ]
-                x, y = np.array(pairs).T
-                row[f"{t}"] = float((x * y).sum() / (x**2).sum())
+                if pairs:  # with few scenarios, or none on the road any more, it is not known
+                    x, y = np.array(pairs).T
+                    row[f"{t}"] = float((x * y).sum() / (x**2).sum())
             rows.append(row)
     return markdown(rows, {"what": "", **{f"{t}": f"{t} s" for t in SLOPES_S}})
 

@@ -7,7 +7,7 @@ to the next, a few frames each time, which makes long chains cheap (compare Self
 replay buffer of DAgger, arXiv 1011.0686).
 
 What is learned from them is the matter of ``distilling``: what the truth shows at the same moment only while they are
-near it (``Brief``), for they soon show another place, and compared with it would teach the mean of all places
+near it (``distil.truth``), for they soon show another place, and compared with it would teach the mean of all places
 (docs/ablations.md).
 Legend: R rows, L frames of a life, T frames of a clip, V views, N tokens, C channels.
 """
@@ -76,7 +76,7 @@ class OwnDrives:
     ) -> None:
         self.life, self.rows, self.true_frames, self.staggered = life, rows, true_frames, staggered
         old = rows - beginners.rows
-        #: Of each row: true frames that a life begins with, and the length of a beginner's.
+        #: Of each row: true frames that a life begins with, and the length of a brief life.
         self._shown = [true_frames] * old + [0] * beginners.rows
         self._lives = followers.ends(old - followers.rows, true_frames) | beginners.ends(old, 0)
         self._born = 0

@@ -96,6 +96,7 @@ def options_of(seed: int, data: DataConfig) -> DriveOptions:
 
 
 def _others(data: DataConfig) -> list[dict[str, Any]]:
+    """The groups of other options; records of models that were trained before there were several have one alone."""
     return [data.other_options] if isinstance(data.other_options, dict) else list(data.other_options)
 
 
