@@ -23,9 +23,6 @@ _OFFSET = (1.5, 0.0, 0.1, 1.5)
 _SCALE = (1.5, 0.06, 0.03, 0.7)
 #: Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
 _NAMES = 16
-#: What comes of driving is not told, nor that nothing does: a world that was told that the ego stays on its road, as
-#: drives are labelled, would bend the road to whoever drives.
-_UNHEARD = ("none", *OUTCOMES)
 
 
 def motion_channels(
@@ -86,8 +83,11 @@ class MotionEmbedding(nn.Module):
 
 
 class TagEmbedding(nn.Module):
-    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own, and is what
-    ``OUTCOMES`` and no event at all are taken for."""
+    """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own.
+
+    ``types.OUTCOMES`` are taken for no event: were they told as drives are labelled, "none" would say that the ego stays
+    on its road, and a world that is told so bends the road to whoever drives.
+    """
 
     heard_CK: Tensor
 
@@ -97,7 +97,8 @@ class TagEmbedding(nn.Module):
         for weight in self.tables.parameters():
             nn.init.normal_(weight, std=0.02)
         heard_CK = torch.arange(_NAMES).repeat(len(VOCABULARY), 1)
-        heard_CK[list(VOCABULARY).index("event"), [VOCABULARY["event"].index(name) for name in _UNHEARD]] = 0
+        events = VOCABULARY["event"]
+        heard_CK[list(VOCABULARY).index("event"), [events.index(name) for name in OUTCOMES]] = events.index("none")
         self.register_buffer("heard_CK", heard_CK, persistent=False)
 
     def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:
