@@ -85,7 +85,7 @@ class MotionEmbedding(nn.Module):
 class TagEmbedding(nn.Module):
     """The sum of one learned vector per tag channel; code 0, unknown, has a vector of its own.
 
-    ``types.OUTCOMES`` are taken for no event: were they told as drives are labelled, "none" would say that the ego stays
+    ``types.OUTCOMES`` are taken for no event: told as drives are labelled, "none" would say that the ego stays
     on its road, and a world that is told so bends the road to whoever drives.
     """
 
