@@ -2,7 +2,8 @@
 
 Half precision: the weights of products and convolutions are kept in bf16, so that nothing is rounded anew every step,
 and autocast does the rest, as in training. On a CPU with bf16 instructions that takes little more than half the time;
-on others it takes longer. Compiling takes most of a minute and halves the time again. Legend: see ``session``.
+on others it takes many times as long. Compiling takes most of a minute and halves the time again.
+Legend: see ``session``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 
 from worldmodel.dynamics.dynamics import Dynamics
 from worldmodel.model import WorldModel
+from worldmodel.nn.half import has_bf16
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -40,10 +42,7 @@ def best_precision(wanted: str, device: str | torch.device) -> str:
         raise ValueError(f"precision: expected auto, fp32 or bf16, got {wanted!r}")
     if wanted != "auto":
         return wanted
-    if torch.device(device).type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if has else "fp32"
+    return "bf16" if has_bf16(device) else "fp32"
 
 
 def fast_networks(model: WorldModel, *, precision: str, compiled: bool) -> Networks:

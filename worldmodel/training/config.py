@@ -167,7 +167,8 @@ class TrainConfig:
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
         sampler: how the finished model draws frames unless told otherwise; own drives are drawn so too.
-        precision: ``32-true`` or ``bf16-mixed``.
+        precision: ``32-true``, ``bf16-mixed``, or ``auto`` for the latter where the device has instructions for it, and
+            the former elsewhere.
         device: ``auto``, ``cpu`` or ``cuda``.
         compile: the blocks of tokenizer and dynamics, with ``torch.compile``.
         threads: of torch on a CPU; 0 leaves torch's choice.
@@ -208,7 +209,7 @@ class TrainConfig:
         default_factory=lambda: StageConfig(3000, batch=64, learning_rate=3e-3, checkpoint_every=500)
     )
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False
     threads: int = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import between, led_to
 from worldmodel.nn.component import content_hash
+from worldmodel.nn.half import has_bf16
 from worldmodel.tokenizer.drift import STEPS_AGO, Earlier
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
@@ -42,7 +44,7 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     (and who drives by their drift, where the tokenizer reads one) and encoded again; NaN where that is not known.
     """
     # Another device and precision round otherwise.
-    of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{config.precision}"
+    of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{precision_of(config)}"
     path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
 @torch.no_grad()
 def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> torch.Tensor:
     """The latents of ``with_latents``, ``(T, 2 V, N, C)`` float16 on the run's device."""
-    device, bf16 = device_of(config), config.precision == "bf16-mixed"
+    device, bf16 = device_of(config), precision_of(config) == "bf16-mixed"
     dt_s, many = np.append(np.diff(stretch.t_s), np.nan), 32 if device == "cpu" else 512
     displacement_m = torch.from_numpy(stretch.motion.speed_mps * dt_s).float().to(device)
     turn_rad = torch.from_numpy(stretch.motion.yaw_rate_radps * dt_s).float().to(device)
@@ -89,3 +91,10 @@ def device_of(config: TrainConfig) -> str:
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return config.device
+
+
+def precision_of(config: TrainConfig) -> Literal["32-true", "bf16-mixed"]:
+    """As configured; of ``auto``, what the device is faster in."""
+    if config.precision != "auto":
+        return config.precision
+    return "bf16-mixed" if has_bf16(device_of(config)) else "32-true"

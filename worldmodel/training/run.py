@@ -31,7 +31,7 @@ from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training import wording
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
-from worldmodel.training.latents import cached_latents, device_of, latents_of
+from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
 from worldmodel.training.live import Live
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
@@ -319,7 +319,7 @@ def fit(
     trainer = lightning.Trainer(
         accelerator="gpu" if device_of(config) == "cuda" else "cpu",
         devices=1,
-        precision=config.precision,
+        precision=precision_of(config),
         max_steps=settings.steps,
         max_epochs=-1,
         gradient_clip_val=settings.clip_norm,
