@@ -27,7 +27,7 @@ from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import commit_frame, draw_frame, shown
-from worldmodel.model import Past, WorldModel, move_ahead
+from worldmodel.model import Past, WorldModel, move_ahead, no_memory
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.simulation.session import Session
 from worldmodel.tokenizer.drift import STEPS_AGO
@@ -93,9 +93,10 @@ def world_fps(model: WorldModel, seconds: float, batch: int, precision: str, com
         pictures = tokenizer.decode(world.latents()[:, 0])
         decoding = median_s(lambda: tokenizer.decode(world.latents()[:, 0]), seconds)
         frames = pictures[:, None]
+        memory = no_memory(d, tokenizer, batch, like=frames)
         past = Past(frames, told[:, None].repeat(1, STEPS_AGO, 1))
-        moving = median_s(lambda: move_ahead(tokenizer, d, z, told, past, frames_BVCHW=frames), seconds)
-        moved = move_ahead(tokenizer, d, z, told, None).float()
+        moving = median_s(lambda: move_ahead(tokenizer, d, z, told, past, memory, frames_BVCHW=frames), seconds)
+        moved = move_ahead(tokenizer, d, z, told, None, memory).z_BVNC.float()
         tags = torch.zeros(batch, 1, len(VOCABULARY), dtype=torch.int64)
         sampler = model.sampler
         says = shown(Told(told[:, None], tags), moved, torch.randn_like(moved), sampler.moved_tau)

@@ -122,15 +122,35 @@ class WorldModel(nn.Module):
 
 
 class Past(NamedTuple):
-    """Frames from ``STEPS_AGO`` = K steps before the newest, for ``move_ahead`` to see what moves by itself.
+    """What came before the newest frames, for ``move_ahead``.
 
     Attributes:
-        frames_BVCHW: decoded.
+        frames_BVCHW: decoded, from ``STEPS_AGO`` = K steps before the newest, to see what moves by itself.
         motion_BKF: ``(B, K, 4)`` motion channels of the steps since; NaN where there was no such frame.
     """
 
     frames_BVCHW: Tensor
     motion_BKF: Tensor
+
+
+class Ahead(NamedTuple):
+    """Frames as the motion would leave them; NaN where it is not known.
+
+    Attributes:
+        z_BVNC: normalised latents.
+        memory_BV4HW: what ``move_ahead`` is to go on from when the next frames are there; no views of a model that
+            remembers nothing.
+    """
+
+    z_BVNC: Tensor
+    memory_BV4HW: Tensor
+
+
+def no_memory(dynamics: Dynamics, tokenizer: Tokenizer, batch: int, *, like: Tensor) -> Tensor:
+    """The memory of drives that have not begun."""
+    views = dynamics.views if dynamics.config.newest < 1 else 0
+    shape = (batch, views, 4, tokenizer.config.height_px, tokenizer.config.width_px)
+    return like.new_full(shape, torch.nan, dtype=torch.float32)
 
 
 def decoded(tokenizer: Tokenizer, dynamics: Dynamics, z_BVNC: Tensor) -> Tensor:
@@ -145,31 +165,40 @@ def move_ahead(
     z_BVNC: Tensor,
     motion_BF: Tensor,
     past: Past | None,
+    memory_BV4HW: Tensor,
     *,
     frames_BVCHW: Tensor | None = None,
-) -> Tensor:
-    """Normalised latents as the motion would leave them (``tokenizer.moving``); NaN where it is not known.
+    in_turn: bool = False,
+) -> Ahead:
+    """Frames, and what is remembered of those before, as the motion would leave them (``tokenizer.moving``).
 
     Args:
         tokenizer, dynamics: that fit each other.
         z_BVNC: normalised latents of the frames before the motion.
         motion_BF: ``(B, 4)`` motion channels (``dynamics.conditioning``).
         past: frames from before those; ``None`` where there are none.
+        memory_BV4HW: what this returned a frame ago, or ``no_memory``.
         frames_BVCHW: those of ``z_BVNC``, where somebody has decoded them already.
+        in_turn: whether rows are one drive's frames, one after the other; the memory is that of the first.
     """
     displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
-    latents = dynamics.denormalise(z_BVNC)
+    latents, remembers = dynamics.denormalise(z_BVNC), dynamics.config.newest < 1
     frames = [None] * latents.shape[1] if frames_BVCHW is None else frames_BVCHW.unbind(1)
     earlier = [None] * latents.shape[1]
+    memory = memory_BV4HW.unbind(1) if remembers else [None] * latents.shape[1]
     if past is not None:
         steps_B = torch.full_like(past.motion_BKF[:, 0, 0], STEPS_AGO)
         since = between(past.motion_BKF, torch.zeros_like(steps_B), steps_B)
         earlier = [Earlier(x, *since, steps_B) for x in past.frames_BVCHW.unbind(1)]
     views = [
-        move_latents(tokenizer, z, displacement_m, turn_rad, height_m, frames_BCHW=x, earlier=y)
-        for z, x, y in zip(latents.unbind(1), frames, earlier)
-    ]
-    return dynamics.normalise(torch.stack(views, dim=1))
+        move_latents(
+            tokenizer, z, displacement_m, turn_rad, height_m,
+            frames_BCHW=x, earlier=y, memory_B4HW=m, newest=dynamics.config.newest, in_turn=in_turn,
+        )
+        for z, x, y, m in zip(latents.unbind(1), frames, earlier, memory)
+    ]  # fmt: skip
+    moved_BVNC, kept_BV4HW = (torch.stack(parts, dim=1) for parts in zip(*views))
+    return Ahead(dynamics.normalise(moved_BVNC), kept_BV4HW if remembers else memory_BV4HW)
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> str:

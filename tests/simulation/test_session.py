@@ -33,9 +33,11 @@ def motion(t: int) -> EgoMotion:
     return EgoMotion(5.0 + t % 7, 0.1 * np.sin(t))
 
 
-@pytest.fixture
-def world() -> Session:
-    return Session(tiny_model(), sampler=SamplerConfig(2, past_tau=0.7))
+@pytest.fixture(params=[1.0, 0.4], ids=["", "remembers"])
+def world(request: pytest.FixtureRequest) -> Session:
+    model = tiny_model()
+    model.dynamics.config = dataclasses.replace(model.dynamics.config, newest=request.param)
+    return Session(model, sampler=SamplerConfig(2, past_tau=0.7))
 
 
 def test_it_is_a_world(world: Session) -> None:

@@ -1,6 +1,7 @@
 """What a network is shown moved is the same in a running world, in training on latents and on own drives, and when it
 is asked for its surprise."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.evaluation import surprise
 from worldmodel.geometry.camera import canonical_camera
-from worldmodel.model import Past, decoded, move_ahead
+from worldmodel.model import Ahead, Past, WorldModel, decoded, move_ahead, no_memory
 from worldmodel.simulation import session
 from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.training.config import TrainConfig
@@ -22,8 +23,14 @@ from worldmodel.training.latents import latents_of
 from worldmodel.training.own_drives import Brief, OwnDrives
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
-MODEL = tiny_model()
 LENGTH = 40
+
+
+@pytest.fixture(params=[1.0, 0.4], ids=["the last frame alone", "what is remembered too"])
+def model(request: pytest.FixtureRequest) -> WorldModel:
+    made = tiny_model()
+    made.dynamics.config = dataclasses.replace(made.dynamics.config, newest=request.param)
+    return made
 
 
 def clip(seed: int = 3) -> Clip:
@@ -38,32 +45,35 @@ def clip(seed: int = 3) -> Clip:
     )
 
 
-def kept(tmp_path: Path, whole: Clip) -> torch.Tensor:
+def kept(model: WorldModel, tmp_path: Path, whole: Clip) -> torch.Tensor:
     """As training has it: rows are frames as the motion before them leaves the last, ``(T, N, C)``."""
     write_stretch(tmp_path, "d", Made("drive", "place", whole))
-    config = TrainConfig(device="cpu", precision="32-true", progress=False)
-    return latents_of(config, MODEL.tokenizer, read_stretch(tmp_path, "d"))[:, 1].float()
+    config = TrainConfig(device="cpu", precision="32-true", progress=False, dynamics=model.dynamics.config)
+    return latents_of(config, model.tokenizer, read_stretch(tmp_path, "d"))[:, 1].float()
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return (one - other).abs().max().item() < 2e-3
 
 
-def test_a_running_world_is_shown_what_training_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_world_is_shown_what_training_is(
+    model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows with contexts of other lengths, a row that begins anew, and a world that goes back."""
     seen = []
 
-    def record(*args: object, **kwargs: object) -> torch.Tensor:
-        seen.append(move_ahead(*args, **kwargs))  # pyright: ignore[reportArgumentType]
-        return seen[-1]
+    def record(*args: object, **kwargs: object) -> Ahead:
+        ahead = move_ahead(*args, **kwargs)  # pyright: ignore[reportArgumentType]
+        seen.append(ahead.z_BVNC)
+        return ahead
 
     monkeypatch.setattr(session, "move_ahead", record)
-    world, true = session.Session(MODEL, sampler=SamplerConfig(1)), [clip(seed) for seed in range(3)]
-    wanted = [kept(tmp_path, whole) for whole in true]
+    world, true = session.Session(model, sampler=SamplerConfig(1)), [clip(seed) for seed in range(3)]
+    wanted = [kept(model, tmp_path, whole) for whole in true]
 
     def check(*rows: tuple[int, int]) -> None:
         """Row r was last shown what training shows before the frame of a clip."""
-        shown = MODEL.dynamics.denormalise(seen[-1])[:, 0]
+        shown = model.dynamics.denormalise(seen[-1])[:, 0]
         for row, (number, at) in enumerate(rows):
             assert alike(shown[row], wanted[number][at]), (row, at)
 
@@ -87,15 +97,18 @@ def test_a_running_world_is_shown_what_training_is(tmp_path: Path, monkeypatch: 
         observe((2, 2 + t), (1, 8 + t))
 
 
-def test_of_a_context_longer_than_the_window_the_rest_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_context_longer_than_the_window_the_rest_is_not_seen(
+    model: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
-    def record(*args: object, **kwargs: object) -> torch.Tensor:
-        seen.append(move_ahead(*args, **kwargs))  # pyright: ignore[reportArgumentType]
-        return seen[-1]
+    def record(*args: object, **kwargs: object) -> Ahead:
+        ahead = move_ahead(*args, **kwargs)  # pyright: ignore[reportArgumentType]
+        seen.append(ahead.z_BVNC)
+        return ahead
 
     monkeypatch.setattr(session, "move_ahead", record)
-    world, whole = session.Session(MODEL, sampler=SamplerConfig(1)), clip()
+    world, whole = session.Session(model, sampler=SamplerConfig(1)), clip()
     world.start(whole[: 3 * WINDOW])
     long = seen.copy()
     seen.clear()
@@ -104,24 +117,26 @@ def test_of_a_context_longer_than_the_window_the_rest_is_not_seen(monkeypatch: p
     assert torch.equal(torch.stack(long[1:]), torch.stack(seen[1:]))
 
 
-def test_surprise_is_asked_for_with_what_training_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_surprise_is_asked_for_with_what_training_is_shown(
+    model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(surprise, "_PAST_TAU", 1.0)
     true = clip()
     x = torch.from_numpy(true.frames).movedim(-1, 1) / 127.5 - 1
     with torch.no_grad():
-        z = MODEL.dynamics.normalise(MODEL.tokenizer.encode(x))[:, None]
-        told = surprise._told(MODEL, true, z, torch.zeros_like(z))
+        z = model.dynamics.normalise(model.tokenizer.encode(x))[:, None]
+        told = surprise._told(model, true, z, torch.zeros_like(z))
     assert told.moved is not None
-    assert alike(MODEL.dynamics.denormalise(told.moved)[0, 1:, 0], kept(tmp_path, true)[1:])
+    assert alike(model.dynamics.denormalise(told.moved)[0, 1:, 0], kept(model, tmp_path, true)[1:])
 
 
-def test_own_drives_are_moved_by_their_own_past() -> None:
+def test_own_drives_are_moved_by_their_own_past(model: WorldModel) -> None:
     """Also where rows are of different ages, begin anew, or with nothing."""
 
     def life(k: int) -> tuple[Told, torch.Tensor]:
         generator = torch.Generator().manual_seed(k)
         motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
-        clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
+        clean = torch.randn(1, LENGTH, 1, model.tokenizer.config.tokens, model.dynamics.channels, generator=generator)
         return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
 
     own = OwnDrives(life, rows=4, true_frames=2, beginners=Brief(2, life=8))
@@ -129,18 +144,20 @@ def test_own_drives_are_moved_by_their_own_past() -> None:
     sampler, generator = SamplerConfig(1, moved_tau=1.0), torch.Generator().manual_seed(0)
     rounds = []
     for _ in range(8):
-        own.advance(MODEL.dynamics, MODEL.tokenizer, generator, frames=2, sampler=sampler)
+        own.advance(model.dynamics, model.tokenizer, generator, frames=2, sampler=sampler)
         state = own.state()
         rounds.append(state["ages"])
         for row, age in enumerate(state["ages"]):
-            latents, shown = (x[row] for x in state["own"])
+            latents, shown = (x[row] for x in state["own"][:2])
             motion = own._told.motion[row : row + 1]
+            memory = no_memory(model.dynamics, model.tokenizer, 1, like=latents)
             for t in range(1, age):
                 led = motion[:, t - STEPS_AGO : t] if t > STEPS_AGO else None
-                before = None if led is None else decoded(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 4])
+                before = None if led is None else decoded(model.tokenizer, model.dynamics, latents[None, t - 4])
                 past = None if led is None or before is None else Past(before, led)
-                moved = move_ahead(MODEL.tokenizer, MODEL.dynamics, latents[None, t - 1], motion[:, t], past)[0]
-                assert alike(shown[t], moved), (row, age, t)
+                args = (model.tokenizer, model.dynamics, latents[None, t - 1], motion[:, t], past, memory)
+                moved, memory = move_ahead(*args)
+                assert alike(shown[t], moved[0]), (row, age, t)
     assert any(len(set(ages)) > 1 for ages in rounds)
     assert any(min(ages) < STEPS_AGO for ages in rounds[2:]), "a row began anew"
 

@@ -39,6 +39,8 @@ class DynamicsConfig:
         moved: whether frames are shown the frame before, moved by the motion between them.
         from_guess: whether the network says how far the frame is from the best guess that needs no network
             (``best_guess``), rather than what it is.
+        newest: of the pictures seen so far, which are what is moved, the least share that a new one replaces
+            (``tokenizer.moving``); 1 moves the frame before alone.
     """
 
     transformer: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
@@ -46,6 +48,7 @@ class DynamicsConfig:
     tags: bool = True
     moved: bool = True
     from_guess: bool = True
+    newest: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from worldmodel.dynamics.dynamics import Told, join
 from worldmodel.dynamics.sampler import FINEST
 from worldmodel.evaluation.obedience import score_of
 from worldmodel.evaluation.pairs import Pair
-from worldmodel.model import Past, WorldModel, decoded, move_ahead
+from worldmodel.model import Past, WorldModel, decoded, move_ahead, no_memory
 from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.types import Clip, FloatArray, FrameArray
@@ -99,7 +99,9 @@ def _told(model: WorldModel, clip: Clip, z_TVNC: torch.Tensor, noise_TVNC: torch
     pictures = decoded(model.tokenizer, dynamics, z_TVNC)
     earlier = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1, -1), pictures])[: len(pictures)]
     past = Past(earlier, led_to(outgoing, STEPS_AGO))
-    after = move_ahead(model.tokenizer, dynamics, z_TVNC, outgoing, past, frames_BVCHW=pictures)
+    memory = no_memory(dynamics, model.tokenizer, 1, like=pictures)
+    args = (model.tokenizer, dynamics, z_TVNC, outgoing, past, memory)
+    after = move_ahead(*args, frames_BVCHW=pictures, in_turn=True).z_BVNC
     moved = torch.cat([torch.full_like(after[:1], torch.nan), after[:-1]])
     moved = _PAST_TAU * moved + (1 - _PAST_TAU) * noise_TVNC
     level = torch.full(moved.shape[:1], _PAST_TAU, device=device)

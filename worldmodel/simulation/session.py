@@ -18,7 +18,7 @@ from torch import Tensor
 from worldmodel.dynamics.conditioning import MOTION_CHANNELS, motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, shown
-from worldmodel.model import Past, WorldModel, decoded, move_ahead
+from worldmodel.model import Past, WorldModel, decoded, move_ahead, no_memory
 from worldmodel.nn.ring import Ring
 from worldmodel.simulation.contexts import Start
 from worldmodel.simulation.networks import best_precision, fast_networks
@@ -35,13 +35,15 @@ class SessionState:
     """A snapshot; shares no memory with the running world.
 
     ``before`` ``(B, K, V, N, C)`` are the K frames before the newest, the oldest first, and ``led`` ``(B, K, F)`` the
-    motion channels that led on from each; K is ``STEPS_AGO``.
+    motion channels that led on from each; K is ``STEPS_AGO``. ``memory`` ``(B, V, 4, H, W)`` is what those frames have
+    left to be seen (``model.move_ahead``).
     """
 
     ring: Ring
     latents: Tensor
     before: Tensor
     led: Tensor
+    memory: Tensor
     seeds: tuple[int, ...]
     steps: tuple[int, ...]
     tags: NDArray[np.int64]
@@ -51,7 +53,7 @@ class SessionState:
         """A snapshot of these rows, each as often as it is named: for trying several ways from one moment."""
         at = list(rows)
         seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
-        kept = (self.latents[at], self.before[at], self.led[at])
+        kept = (self.latents[at], self.before[at], self.led[at], self.memory[at])
         return SessionState(self.ring.rows(at), *kept, seeds, steps, self.tags[at], self.height_m[at])
 
     @classmethod
@@ -65,6 +67,7 @@ class SessionState:
             torch.cat([state.latents for state in states]),
             torch.cat([state.before for state in states]),
             torch.cat([state.led for state in states]),
+            torch.cat([state.memory for state in states]),
             tuple(seed for state in states for seed in state.seeds),
             tuple(step for state in states for step in state.steps),
             np.concatenate([state.tags for state in states]),
@@ -142,6 +145,7 @@ class Session:
         self._latents = like.new_zeros(rows, d.views, d.tokens, d.channels)
         self._before = self._latents[:, None].repeat(1, STEPS_AGO, 1, 1, 1)
         self._led = like.new_full((rows, STEPS_AGO, MOTION_CHANNELS), torch.nan)
+        self._memory = no_memory(d, self.model.tokenizer, rows, like=like)
         self._forget_pictures()
         self._seeds = [seed + i for i in range(rows)] if isinstance(seed, int) else list(seed)
         self._steps = [0] * rows
@@ -237,6 +241,7 @@ class Session:
             self._state().clone(),
             self._before.clone(),
             self._led.clone(),
+            self._memory.clone(),
             tuple(self._seeds),
             tuple(self._steps),
             self._tags.copy(),
@@ -247,7 +252,8 @@ class Session:
         """Return to a snapshot: what follows is what followed then, to the bit."""
         self._ring = snapshot.ring.clone()
         self._forget_pictures()
-        self._latents, self._before, self._led = (x.clone() for x in (snapshot.latents, snapshot.before, snapshot.led))
+        kept = (snapshot.latents, snapshot.before, snapshot.led, snapshot.memory)
+        self._latents, self._before, self._led, self._memory = (x.clone() for x in kept)
         self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
 
@@ -258,7 +264,7 @@ class Session:
             ValueError: no such row.
         """
         self._check_row("snapshot_row", row)
-        kept = (self._ring, self._state(), self._before, self._led)
+        kept = (self._ring, self._state(), self._before, self._led, self._memory)
         numbers = (tuple(self._seeds), tuple(self._steps), self._tags, self._height_m)
         return SessionState(*kept, *numbers).of_rows([row])
 
@@ -272,13 +278,10 @@ class Session:
         if len(snapshot.seeds) != 1:
             raise ValueError(f"restore_row: a snapshot of {len(snapshot.seeds)} rows; take one with snapshot_row")
         self._ring.put_row(row, snapshot.ring)
-        self._latents, self._before, self._led = (x.clone() for x in (self._state(), self._before, self._led))
-        for mine, its in (
-            (self._latents, snapshot.latents),
-            (self._before, snapshot.before),
-            (self._led, snapshot.led),
-        ):
-            mine[row] = its[0]
+        kept = (self._state(), self._before, self._led, self._memory)
+        self._latents, self._before, self._led, self._memory = mine = tuple(x.clone() for x in kept)
+        for x, its in zip(mine, (snapshot.latents, snapshot.before, snapshot.led, snapshot.memory)):
+            x[row] = its[0]
         self._forget_pictures()
         self._seeds[row], self._steps[row] = snapshot.seeds[0], snapshot.steps[0]
         self._tags[row], self._height_m[row] = snapshot.tags[0], snapshot.height_m[0]
@@ -380,9 +383,9 @@ class Session:
                 if earlier is None:
                     earlier = decoded(tokenizer, self.model.dynamics, self._before[:, 0])
                 past = Past(earlier, self._led)
-            moved = move_ahead(tokenizer, dynamics, self._state(), told.motion[:, 0], past, frames_BVCHW=pictures)
-            moved = moved.float()
-        return shown(told, moved, self._noise(MOVE), self.sampler.moved_tau)
+            args = (tokenizer, dynamics, self._state(), told.motion[:, 0], past, self._memory)
+            moved, self._memory = move_ahead(*args, frames_BVCHW=pictures)
+        return shown(told, moved.float(), self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:
         if self._latents is None:

@@ -138,13 +138,30 @@ def look_ahead(
         earlier: from some time before them.
         sampling: see ``reproject``.
     """
+    args = (frames_BCHW, displacement_m_B, turn_rad_B, height_m_B, camera)
+    parallax_BHW = parallax_ahead(depth, drift, *args, earlier=earlier)
+    return reproject(frames_BCHW, parallax_BHW, turn_rad_B, camera, sampling=sampling)
+
+
+def parallax_ahead(
+    depth: DepthNetwork | None,
+    drift: DriftNetwork | None,
+    frames_BCHW: Tensor,
+    displacement_m_B: Tensor,
+    turn_rad_B: Tensor,
+    height_m_B: Tensor,
+    camera: Camera,
+    *,
+    earlier: Earlier | None = None,
+) -> Tensor:
+    """``(B, H, W)`` parallax of what will be seen after the motion; arguments as of ``look_ahead``."""
     depth_BHW = inverse_depth(depth, frames_BCHW, displacement_m_B, turn_rad_B, height_m_B, camera)
     parallax_BHW = displacement_m_B[:, None, None] * depth_BHW
-    if drift is not None and earlier is not None:
-        args = (frames_BCHW, displacement_m_B, turn_rad_B, depth_BHW, camera, earlier)
-        somebody_BHW, drift_BHW = drifting(drift, *args)
-        parallax_BHW = parallax_BHW + presence(somebody_BHW) * drift_BHW
-    return reproject(frames_BCHW, parallax_BHW, turn_rad_B, camera, sampling=sampling)
+    if drift is None or earlier is None:
+        return parallax_BHW
+    args = (frames_BCHW, displacement_m_B, turn_rad_B, depth_BHW, camera, earlier)
+    somebody_BHW, drift_BHW = drifting(drift, *args)
+    return parallax_BHW + presence(somebody_BHW) * drift_BHW
 
 
 def drift_loss(

@@ -1,18 +1,40 @@
 """Latents moved by ego motion: decoded, reprojected as the pictures are read to move (``depth``), encoded again.
 
-This is how dynamics is told what a motion does to the last picture, rather than having to learn perspective.
+This is how dynamics is told what a motion does to the last picture, rather than having to learn perspective. And not to
+the last picture alone: what a drive has shown is remembered, moved along, and each new picture takes the place of a
+*share* of it only, as a renderer accumulates its frames over time (Karis, High-quality temporal supersampling, SIGGRAPH
+2014). Else what lies far ahead, which is a few pixels large, is decoded and encoded anew in every frame, and little of
+it is left by the time it is reached. The nearer something comes the finer it is seen, and the more of it is taken anew.
 Legend: see the package docstring.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
+from worldmodel.geometry.reprojection import reproject
 from worldmodel.nn.shapes import Float
-from worldmodel.tokenizer.drift import Earlier, look_ahead
+from worldmodel.tokenizer.drift import Earlier, parallax_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
+
+#: By how much more than the least share a new picture counts, for each unit of parallax that led to it.
+_FINER = 4.0
+
+
+class Moved(NamedTuple):
+    """Pictures as a motion leaves them; NaN in rows whose motion is not known.
+
+    Attributes:
+        latents_BND: of them.
+        memory_B4HW: their colours in [-1, 1], and the share of each pixel that the next picture is to replace.
+    """
+
+    latents_BND: Float[Tensor, "b n d"]
+    memory_B4HW: Float[Tensor, "b four h w"]
 
 
 @torch.no_grad()
@@ -25,8 +47,11 @@ def move_latents(
     *,
     frames_BCHW: Tensor | None = None,
     earlier: Earlier | None = None,
-) -> Float[Tensor, "b n d"]:
-    """Latents of the reprojected pictures; NaN for rows whose motion is not known.
+    memory_B4HW: Tensor | None = None,
+    newest: float = 1.0,
+    in_turn: bool = False,
+) -> Moved:
+    """What has been seen, reprojected.
 
     Args:
         tokenizer: in evaluation mode.
@@ -35,26 +60,46 @@ def move_latents(
         height_m_B: of the camera; NaN is taken as ``NOMINAL_HEIGHT_M``.
         frames_BCHW: the latents decoded, where somebody has them already.
         earlier: pictures from some time before them; without, nothing is taken to move by itself.
+        memory_B4HW: what this returned when the earlier pictures were still to come; rows of NaN, or ``None``, where
+            there was nothing.
+        newest: the least share of what is remembered that a new picture replaces; 1 remembers nothing.
+        in_turn: whether each row is the picture after that of the row before, whose memory it then goes on from; the
+            memory that is given is that of the first row.
     """
     known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
+    shape = (tokenizer.config.height_px, tokenizer.config.width_px)
     if latents_BND.device.type == "cpu" and not known_B.any():  # an accelerator does it before it could answer
-        return torch.full_like(latents_BND, torch.nan)
+        nothing = torch.full((len(latents_BND), 4, *shape), torch.nan)
+        return Moved(torch.full_like(latents_BND, torch.nan), nothing)
     if frames_BCHW is None:
         frames_BCHW = tokenizer.decode(latents_BND.clamp(-1, 1))
-    camera = canonical_camera(tokenizer.config.height_px, tokenizer.config.width_px)
+    frames_BCHW = frames_BCHW.clamp(-1, 1)
+    camera = canonical_camera(*shape)
     displacement_m_B, turn_rad_B = (torch.where(known_B, x, 0) for x in (displacement_m_B, turn_rad_B))
     height_m_B = torch.nan_to_num(height_m_B, nan=NOMINAL_HEIGHT_M)
     if earlier is not None:
         earlier = earlier._replace(frames_BCHW=earlier.frames_BCHW.clamp(-1, 1))
-    moved_BCHW = look_ahead(
-        tokenizer.depth,
-        tokenizer.drift,
-        frames_BCHW.clamp(-1, 1),
-        displacement_m_B,
-        turn_rad_B,
-        height_m_B,
-        camera,
-        earlier=earlier,
-    )
-    moved_BND = tokenizer.encode(moved_BCHW.clamp(-1, 1)).to(latents_BND.dtype)
-    return torch.where(known_B[:, None, None], moved_BND, torch.nan)
+    about = (displacement_m_B, turn_rad_B, height_m_B, camera)
+    parallax_BHW = parallax_ahead(tokenizer.depth, tokenizer.drift, frames_BCHW, *about, earlier=earlier)
+    share_B1HW = (newest + _FINER * parallax_BHW.abs()).clamp(max=1)[:, None].float()
+    known_B111 = known_B[:, None, None, None]
+    share_B1HW = torch.where(known_B111, share_B1HW, torch.nan)
+    # All at once, or one after the other.
+    parts = [slice(i, i + 1) for i in range(len(known_B))] if in_turn and newest < 1 else [slice(None)]
+    memories: list[Tensor] = []
+    for rows in parts:
+        seen_BCHW = refreshed(frames_BCHW[rows], memories[-1] if memories else memory_B4HW)
+        moved_BCHW = reproject(seen_BCHW, parallax_BHW[rows], turn_rad_B[rows], camera).clamp(-1, 1).float()
+        memories.append(torch.cat([moved_BCHW, share_B1HW[rows]], dim=1))
+    memory_B4HW = torch.cat(memories)
+    moved_BND = tokenizer.encode(memory_B4HW[:, :3]).to(latents_BND.dtype)
+    return Moved(torch.where(known_B111[..., 0], moved_BND, torch.nan), torch.where(known_B111, memory_B4HW, torch.nan))
+
+
+def refreshed(frames_BCHW: Tensor, memory_B4HW: Tensor | None) -> Tensor:
+    """What is remembered, with its share of the newest pictures; those alone where nothing is."""
+    if memory_B4HW is None:
+        return frames_BCHW
+    remembered_BCHW, share_B1HW = memory_B4HW[:, :3], memory_B4HW[:, 3:]
+    mixed_BCHW = remembered_BCHW + share_B1HW * (frames_BCHW.float() - remembered_BCHW)
+    return torch.where(share_B1HW.isfinite(), mixed_BCHW, frames_BCHW.float())

@@ -119,7 +119,7 @@ class DistilStage(Stage):
         """Own drives go on, and are learned from. ``batch`` is nothing."""
         d, generator = self.run_config.distil, self.generator()
         if self._own_state is not None:
-            self.own.restore(self._own_state, self.network)
+            self.own.restore(self._own_state, self.network, self._tokenizer[0])
             self._own_state = None
         decay = min(d.average, self.global_step / (self.global_step + 10))
         for mean, now in zip(self.average.parameters(), self.network.parameters()):

@@ -45,6 +45,7 @@ def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpiso
     """
     # Another device and precision round otherwise.
     of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{precision_of(config)}"
+    of += f"_{config.dynamics.newest:g}" if config.dynamics.newest < 1 else ""
     path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,22 +66,27 @@ def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode
     height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
     steps = torch.full_like(turn_rad, STEPS_AGO)
     since = between(led_to(torch.stack([displacement_m, turn_rad], dim=-1), STEPS_AGO), torch.zeros_like(steps), steps)
-    parts, moved, seen = [], [], None
+    parts, moved, seen, memory = [], [], None, None
     for start in range(0, stretch.length, many):
         rows = slice(start, start + many)
         frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             parts.append(tokenizer.encode(to_network(frames)).float())
             about = (displacement_m[rows], turn_rad[rows], height_m[rows])
-            if not torch.isfinite(turn_rad[rows]).any():  # nor of what was before the next rows
-                moved.append(move_latents(tokenizer, parts[-1], *about))
+            pictures, earlier = None, None
+            if torch.isfinite(turn_rad[rows]).any():
+                pictures = tokenizer.decode(parts[-1].clamp(-1, 1))
+                seen = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1) if seen is None else seen, pictures])
+                earlier = Earlier(seen[: len(pictures)], *(x[rows] for x in (*since, steps)))
+                seen = seen[-STEPS_AGO:]
+            else:  # nor is it known of what was before the next rows
                 seen = None
-                continue
-            pictures = tokenizer.decode(parts[-1].clamp(-1, 1))
-            seen = torch.cat([pictures[:1].expand(STEPS_AGO, -1, -1, -1) if seen is None else seen, pictures])
-            earlier = Earlier(seen[: len(pictures)], *(x[rows] for x in (*since, steps)))
-            moved.append(move_latents(tokenizer, parts[-1], *about, frames_BCHW=pictures, earlier=earlier))
-            seen = seen[-STEPS_AGO:]
+            after = move_latents(
+                tokenizer, parts[-1], *about, frames_BCHW=pictures, earlier=earlier,
+                memory_B4HW=memory, newest=config.dynamics.newest, in_turn=True,
+            )  # fmt: skip
+            moved.append(after.latents_BND)
+            memory = after.memory_B4HW[-1:]
     after_BND = torch.cat(moved)  # row t is frame t as the motion leaves it, which frame t + 1 is shown
     before_BND = torch.cat([torch.full_like(after_BND[:1], torch.nan), after_BND[:-1]])
     return torch.stack([torch.cat(parts), before_BND], dim=1).half()

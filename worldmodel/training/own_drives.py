@@ -23,7 +23,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
-from worldmodel.model import Past, decoded, move_ahead
+from worldmodel.model import Past, decoded, move_ahead, no_memory
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.ring import Ring
 from worldmodel.tokenizer.drift import STEPS_AGO
@@ -98,7 +98,7 @@ class OwnDrives:
     ) -> None:
         """Let every row go on for so many frames, drawn as ``sampler`` has it, past and moved as noisy or less."""
         if not self._ages:
-            self._begin(network)
+            self._begin(network, tokenizer)
         rows = torch.arange(self.rows, device=self._own.device)
         shown_frames = hand_over(torch.tensor(self._shown), self._own.device)
         for row, length in self._lives.items():  # beforehand, so that all their frames are of a step
@@ -140,7 +140,11 @@ class OwnDrives:
         led_RKF = self._told.motion[rows[:, None], (age[:, None] - STEPS_AGO + steps).clamp(min=0)]
         # Of a row that has too few frames, what lies there is of its life before.
         past = Past(earlier, torch.where((age > STEPS_AGO)[:, None, None], led_RKF, torch.nan))
-        return move_ahead(tokenizer, network, own(1), motion_RF, past, frames_BVCHW=self._pictures[-1])
+        args = (tokenizer, network, own(1), motion_RF, past, self._memory)
+        moved, memory = move_ahead(*args, frames_BVCHW=self._pictures[-1])
+        # Before a first frame there was nothing, whatever the motion that led to it.
+        self._memory = torch.where((age == 0)[:, None, None, None, None], torch.nan, memory)
+        return moved
 
     def recent(self, length: int, *, drawn: int) -> tuple[list[int], Tensor, Told] | None:
         """The last ``length`` frames of the rows whose last ``drawn`` are their own.
@@ -188,17 +192,18 @@ class OwnDrives:
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
         numbers = {"ages": self._ages, "ends": self._ends, "born": self._born}
         told = (self._told.motion, self._told.tags, self._told.moved)
-        return {"ring": ring, "own": (self._own, self._moved), "told": told, "clean": self._clean, **numbers}
+        own = (self._own, self._moved, self._memory)
+        return {"ring": ring, "own": own, "told": told, "clean": self._clean, **numbers}
 
-    def restore(self, state: dict[str, Any], network: Dynamics) -> None:
+    def restore(self, state: dict[str, Any], network: Dynamics, tokenizer: Tokenizer) -> None:
         """Go on from ``state``."""
         if not state:
             return
-        self._begin(network)
+        self._begin(network, tokenizer)
         self._ages, self._ends, self._born = list(state["ages"]), list(state["ends"]), state["born"]
         # The drives they follow are kept too: of a run whose data still arrives, the k-th is another each time.
         self._told = Told(*(None if x is None else x.to(self._own.device) for x in state["told"]))  # pyright: ignore
-        for mine, its in zip((self._own, self._moved, self._clean), (*state["own"], state["clean"])):
+        for mine, its in zip((self._own, self._moved, self._memory, self._clean), (*state["own"], state["clean"])):
             mine.copy_(its)
         keys, values, slot, count = state["ring"]
         self._ring.slot = torch.as_tensor(slot, device=self._ring.slot.device)
@@ -207,7 +212,7 @@ class OwnDrives:
         self._ring.count_B = count.to(self._ring.count_B.device)
         self._pictures = []
 
-    def _begin(self, network: Dynamics) -> None:
+    def _begin(self, network: Dynamics, tokenizer: Tokenizer) -> None:
         told, first = self.life(0)
         length = first.shape[1]
 
@@ -218,6 +223,7 @@ class OwnDrives:
         self._told = Told(told.motion.repeat(self.rows, 1, 1), room(told.tags), room(told.moved))
         self._own = torch.zeros_like(self._clean)
         self._moved = torch.full_like(self._own, torch.nan)
+        self._memory = no_memory(network, tokenizer, self.rows, like=self._own)
         self._ring = network.transformer.new_ring(self.rows, network.frame_tokens(), like=self._own)
         self._ages, self._ends = [0] * self.rows, [length] * self.rows
         if self.staggered:

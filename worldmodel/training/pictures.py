@@ -23,7 +23,7 @@ from worldmodel.dynamics.conditioning import between, motion_channels
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
-from worldmodel.model import Past, decoded, move_ahead
+from worldmodel.model import Past, decoded, move_ahead, no_memory
 from worldmodel.tokenizer.depth import FAR_M, inverse_depth
 from worldmodel.tokenizer.drift import STEPS_AGO, Earlier, drifting, presence
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
@@ -196,14 +196,15 @@ def continue_drive(
     ring = network.transformer.new_ring(1, network.frame_tokens(), like=incoming)
     known = tokenizer.encode(to_network(torch.from_numpy(clip.frames[:context]).to(device)))
     known = network.normalise(known)[:, None]
-    drawn, pictures = [], []
+    drawn, pictures, memory = [], [], no_memory(network, tokenizer, 1, like=known)
     for t in range(until):
         noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
         told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
         if t and network.config.moved:
             led = incoming[None, t - STEPS_AGO : t]
             past = Past(pictures[t - 1 - STEPS_AGO], led) if t > STEPS_AGO else None
-            moved = move_ahead(tokenizer, network, z, incoming[t : t + 1], past, frames_BVCHW=pictures[-1])
+            args = (tokenizer, network, z, incoming[t : t + 1], past, memory)
+            moved, memory = move_ahead(*args, frames_BVCHW=pictures[-1])
             told = shown(told, moved, noise[2:], sampler.moved_tau)
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, sampler)
         pictures.append(decoded(tokenizer, network, z))
