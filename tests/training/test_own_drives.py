@@ -1,7 +1,9 @@
 """Drives a network makes while it is trained: drawn as a rollout draws them, beside the truth they follow."""
 
 import copy
+import dataclasses
 
+import pytest
 import torch
 
 from tests.tiny import WINDOW, tiny_model
@@ -34,7 +36,7 @@ def so_far(own: OwnDrives) -> tuple[torch.Tensor, torch.Tensor]:
     state = own.state()
     age = state["ages"][0]
     assert state["ages"] == [age] * len(state["ages"])
-    latents, moved = state["own"]
+    latents, moved, _ = state["own"]
     return latents[:, :age].clone(), moved[:, :age].clone()
 
 
@@ -82,19 +84,21 @@ def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
     assert not torch.isclose(drives[0][:, at:], drives[1][:, at:]).flatten(2).all(2).any()
 
 
-def test_restored_rows_go_on_as_they_would_have() -> None:
+@pytest.mark.parametrize("newest", [1.0, 0.4])
+def test_restored_rows_go_on_as_they_would_have(newest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODEL.dynamics, "config", dataclasses.replace(MODEL.dynamics.config, newest=newest))
     own = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
     advance(own, WINDOW + 1)
     state = copy.deepcopy(own.state())
     advance(own, LENGTH, seed=5)  # past the end: new lives are taken up
     again = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
-    again.restore(state, MODEL.dynamics)
+    again.restore(state, MODEL.dynamics, MODEL.tokenizer)
     advance(again, LENGTH, seed=5)
     assert torch.equal(so_far(own)[0], so_far(again)[0])
     assert torch.equal(own.state()["clean"], again.state()["clean"])
     assert own.state()["born"] == again.state()["born"]
     fresh = OwnDrives(life, rows=3, true_frames=TRUE_FRAMES)
-    fresh.restore({}, MODEL.dynamics)  # nothing to restore is a beginning
+    fresh.restore({}, MODEL.dynamics, MODEL.tokenizer)  # nothing to restore is a beginning
     assert fresh.state() == {}
 
 
@@ -102,7 +106,7 @@ def test_restored_rows_follow_the_drives_they_followed_whatever_the_data_gives_n
     own = OwnDrives(life, rows=2, true_frames=TRUE_FRAMES)
     advance(own, WINDOW + 1)
     again = OwnDrives(lambda k: life(k + 100), rows=2, true_frames=TRUE_FRAMES)
-    again.restore(copy.deepcopy(own.state()), MODEL.dynamics)
+    again.restore(copy.deepcopy(own.state()), MODEL.dynamics, MODEL.tokenizer)
     for drives in (own, again):
         advance(drives, 3, seed=5)
     assert torch.equal(own.state()["clean"], again.state()["clean"])
