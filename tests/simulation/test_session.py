@@ -269,7 +269,7 @@ def test_memory_and_time_of_a_step_do_not_grow(world: Session, record_property: 
 
     def elements() -> int:
         state = world.snapshot()
-        return sum(x.numel() for x in [*state.ring.keys, *state.ring.values, state.latents])
+        return sum(x.numel() for x in [*state.ring.keys, *state.ring.values, state.latents, state.memory])
 
     def seconds(steps: int, start: int) -> float:
         begin = time.perf_counter()

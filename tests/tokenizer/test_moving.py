@@ -1,10 +1,13 @@
 """Latents moved by motion."""
 
+import pytest
 import torch
 
 from tests.tiny import tiny_model
+from worldmodel.dynamics.dynamics import DynamicsConfig
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
 from worldmodel.tokenizer.moving import move_latents
+from worldmodel.training.config import TrainConfig
 
 
 def test_unknown_motion_gives_nan_and_rows_do_not_feel_each_other() -> None:
@@ -70,3 +73,9 @@ def test_one_after_the_other_is_as_one_by_one() -> None:
         )
         assert torch.allclose(one[0], in_turn[row], atol=1e-4, equal_nan=True), row
         assert torch.allclose(kept[0], memory[row], atol=1e-4, equal_nan=True), row
+
+
+@pytest.mark.parametrize("newest", [-0.1, 0.0, 1.5])
+def test_nothing_but_a_share_can_be_replaced(newest: float) -> None:
+    with pytest.raises(ValueError, match=r"dynamics\.newest"):
+        TrainConfig(dynamics=DynamicsConfig(newest=newest)).validate()

@@ -84,11 +84,13 @@ def move_latents(
     share_B1HW = (newest + _FINER * parallax_BHW.abs()).clamp(max=1)[:, None].float()
     known_B111 = known_B[:, None, None, None]
     share_B1HW = torch.where(known_B111, share_B1HW, torch.nan)
-    # All at once, or one after the other.
-    parts = [slice(i, i + 1) for i in range(len(known_B))] if in_turn and newest < 1 else [slice(None)]
-    memories: list[Tensor] = []
+    parts, memories, before = [slice(None)], [], memory_B4HW
+    if newest == 1:
+        before = None
+    elif in_turn:
+        parts = [slice(i, i + 1) for i in range(len(known_B))]
     for rows in parts:
-        seen_BCHW = refreshed(frames_BCHW[rows], memories[-1] if memories else memory_B4HW)
+        seen_BCHW = refreshed(frames_BCHW[rows], memories[-1] if memories else before)
         moved_BCHW = reproject(seen_BCHW, parallax_BHW[rows], turn_rad_B[rows], camera).clamp(-1, 1).float()
         memories.append(torch.cat([moved_BCHW, share_B1HW[rows]], dim=1))
     memory_B4HW = torch.cat(memories)

@@ -254,6 +254,8 @@ class TrainConfig:
         coming = int(10 * self.data.drives * self.data.drive_s / self.data.every * (1 - self.data.validation_share))
         if self.data.live and self.data.live_from > coming:
             raise ValueError(f"data.live_from: about {coming} frames will come to train on, got {self.data.live_from}")
+        if not 0 < self.dynamics.newest <= 1:
+            raise ValueError(f"dynamics.newest: expected a share above 0 and at most 1, got {self.dynamics.newest}")
         window = self.dynamics.transformer.window
         if self.clips.long < 3 * window:
             raise ValueError(f"clips.long: expected at least 3 × window = {3 * window} frames, got {self.clips.long}")
