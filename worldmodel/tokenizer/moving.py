@@ -4,8 +4,8 @@ This is how dynamics is told what a motion does to the last picture, rather than
 ``newest`` is less than 1 it is not the last picture alone: what a drive has shown is remembered, moved along, and each
 new picture takes the place of a *share* of it only, as a renderer accumulates its frames over time (Karis, High-quality
 temporal supersampling, SIGGRAPH 2014). Else what lies far ahead, which is a few pixels large, is decoded and encoded
-anew in every frame, and little of it is left by the time it is reached. The nearer something comes the finer it is seen,
-and the more of it is taken anew.
+anew in every frame, and little of it is left by the time it is reached. The nearer something comes the finer it is
+seen, and the more of it is taken anew.
 Legend: see the package docstring.
 """
 
