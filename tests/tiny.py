@@ -1,5 +1,7 @@
 """A world model small enough for tests: random weights, frames of 32×64."""
 
+import dataclasses
+
 import torch
 
 from worldmodel.dynamics.dynamics import Dynamics, DynamicsConfig
@@ -18,9 +20,12 @@ DYNAMICS = DynamicsConfig(
 )
 
 
-def tiny_model(seed: int = 0) -> WorldModel:
+def tiny_model(seed: int = 0, *, newest: float = 1.0, road: bool = False) -> WorldModel:
     torch.manual_seed(seed)
-    dynamics = Dynamics(DYNAMICS, tokens=TOKENIZER.tokens, channels=TOKENIZER.channels)
+    config = dataclasses.replace(DYNAMICS, newest=newest, road=road)
+    dynamics = Dynamics(config, tokens=TOKENIZER.tokens, channels=TOKENIZER.channels)
+    if road:
+        torch.nn.init.normal_(dynamics.road_in.weight, std=0.2)  # zero at birth
     torch.nn.init.normal_(dynamics.latent_out.weight, std=0.2)  # zero at birth: nothing would matter
     dynamics.latent_std.fill_(0.5)
     tokenizer = Tokenizer(TOKENIZER)

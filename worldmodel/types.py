@@ -1,8 +1,7 @@
 """Floor 0: the nouns every room shares, and the protocol both worlds obey.
 
-Frozen dataclasses that hold arrays and know nothing of files, networks or renderers. Arrays are numpy; a network
-turns them into tensors at its own door. Each class has ``validate()``, which raises ``ValueError`` naming the field
-and the offending value, and returns the object so that calls chain.
+Frozen dataclasses that hold numpy arrays and know nothing of files, networks or renderers. Each class has
+``validate()``, which raises ``ValueError`` naming the field and the value, and returns the object so that calls chain.
 
 Shapes: ``...`` any shared leading shape; T frames; B rows of a batch; H, W pixels.
 """
@@ -253,6 +252,7 @@ class Clip:
         tags: ``(T,)``.
         camera: of these frames.
         valid_mask: ``(H, W)`` bool; false where the source camera saw nothing.
+        road: ``(T, 2, P, 2)`` a map of the road as each frame sees it (``geometry.road``), or ``None``.
     """
 
     frames: FrameArray
@@ -261,14 +261,14 @@ class Clip:
     tags: Tags
     camera: Camera
     valid_mask: NDArray[np.bool_]
+    road: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: slice) -> Clip:
-        return dataclasses.replace(
-            self, frames=self.frames[index], t_s=self.t_s[index], motion=self.motion[index], tags=self.tags[index]
-        )
+        parts = {name: getattr(self, name)[index] for name in ("frames", "t_s", "motion", "tags")}
+        return dataclasses.replace(self, **parts, road=None if self.road is None else self.road[index])
 
     def validate(self) -> Clip:
         """Raise ``ValueError`` when shapes disagree or time does not increase."""
@@ -280,6 +280,8 @@ class Clip:
         for field, shape in (("t_s", self.t_s.shape), ("motion", self.motion.shape), ("tags", self.tags.shape)):
             if shape != (length,):
                 _fail(self, field, shape, f"shape ({length},)")
+        if self.road is not None and (self.road.shape[:2], self.road.shape[3:]) != ((length, 2), (2,)):
+            _fail(self, "road", self.road.shape, f"shape ({length}, 2, P, 2)")
         if not (np.diff(self.t_s) > 0).all():
             _fail(self, "t_s", float(np.diff(self.t_s).min()), "increasing times")
         if self.valid_mask.shape != self.frames.shape[1:3]:

@@ -11,8 +11,10 @@ import torch
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.conditioning import incoming, motion_channels
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.road import road_features
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.road import POINTS, seen_from
 from worldmodel.simulation.session import Session, SessionState
 from worldmodel.types import Clip, EgoMotion, Tags, World
 
@@ -26,6 +28,7 @@ def clip(seed: int, length: int = WINDOW) -> Clip:
         tags=Tags(np.tile(Tags.named(weather="rain").codes, (length, 1))),
         camera=canonical_camera(32, 64, height_m=1.3),
         valid_mask=np.ones((32, 64), dtype=bool),
+        road=np.cumsum(rng.uniform(2, 4, (length, 2, POINTS, 2)), axis=2).astype(np.float32),
     )
 
 
@@ -33,11 +36,23 @@ def motion(t: int) -> EgoMotion:
     return EgoMotion(5.0 + t % 7, 0.1 * np.sin(t))
 
 
-@pytest.fixture(params=[1.0, 0.4], ids=["", "remembers"])
+def joined(frames: list[Told]) -> Told:
+    """What single frames were told as one clip's."""
+    parts = zip(*([getattr(x, part.name) for part in dataclasses.fields(Told)] for x in frames))
+    return Told(*(None if x[0] is None else torch.cat(x, dim=1) for x in parts))  # pyright: ignore
+
+
+def overheard(world: Session) -> list[torch.Tensor]:
+    """What the network of a world will be told of the road, as it is asked."""
+    told, original = [], world.model.dynamics.step
+    world.model.dynamics.step = lambda z, tau, d, says, ring: told.append(says.road) or original(z, tau, d, says, ring)
+    return told
+
+
+@pytest.fixture(params=[(1.0, False), (0.4, False), (1.0, True)], ids=["", "remembers", "told of the road"])
 def world(request: pytest.FixtureRequest) -> Session:
-    model = tiny_model()
-    model.dynamics.config = dataclasses.replace(model.dynamics.config, newest=request.param)
-    return Session(model, sampler=SamplerConfig(2, past_tau=0.7))
+    newest, road = request.param
+    return Session(tiny_model(newest=newest, road=road), sampler=SamplerConfig(2, past_tau=0.7))
 
 
 def test_it_is_a_world(world: Session) -> None:
@@ -80,12 +95,7 @@ def test_the_cached_world_equals_the_full_network_over_the_whole_history(world: 
                     torch.stack(past, 1),
                     torch.stack([*tau, tau_B], 1),
                     torch.stack([torch.full_like(t, 1 / 32) for t in tau] + [d_B], 1),
-                    Told(
-                        *(
-                            torch.cat([*(getattr(x, name) for x in told), getattr(says, name)], 1)
-                            for name in ("motion", "tags", "moved", "moved_tau")
-                        )
-                    ),
+                    joined([*told, says]),
                 )
             spy.worst = max(spy.worst, (whole[:, -1] - out).abs().max().item())
         return out
@@ -262,6 +272,50 @@ def test_motion_reaches_the_frame_it_leads_to(world: Session) -> None:
     seen = torch.cat(told)[:, 0]
     assert torch.allclose(seen[1:WINDOW], expected[1:WINDOW], atol=1e-6)
     assert torch.allclose(seen[-1], expected[WINDOW], atol=1e-6)
+
+
+def test_the_road_stays_where_it_is_while_the_ego_moves() -> None:
+    """Told of each frame is the map as that frame sees it: of a context its own, then the last one's, moved on."""
+    world = Session(tiny_model(road=True), sampler=SamplerConfig(1))
+    told, original = [], world.model.dynamics.step
+    world.model.dynamics.step = lambda z, tau, d, says, ring: told.append(says.road) or original(z, tau, d, says, ring)
+    straight = np.stack([np.stack([4.0 * np.arange(200) - 12, np.full(200, y)], axis=-1) for y in (2.0, -1.5)])
+    context = dataclasses.replace(clip(0), road=np.broadcast_to(straight, (WINDOW, *straight.shape)).astype(np.float32))
+    grid, height = world.model.tokenizer.config.latent_grid, torch.tensor(1.3)
+
+    def wanted(*, left_m: float = 0.0, turned_rad: float = 0.0) -> torch.Tensor:
+        seen = seen_from(straight, np.array([0.0, left_m, turned_rad]))[:, :POINTS]
+        return road_features(torch.from_numpy(seen).float(), height, world.camera, grid)
+
+    world.start(context)
+    assert torch.allclose(told[-1][0, 0], wanted(), atol=1e-4)
+    world.step(EgoMotion(40.0, 0.0))
+    assert torch.allclose(told[-1][0, 0], wanted(), atol=1e-4)  # straight on, all roads are alike
+    snapshot = world.snapshot()
+    world.step(EgoMotion(0.0, 2.0))
+    assert torch.allclose(told[-1][0, 0], wanted(turned_rad=0.2), atol=1e-4)
+    world.step(EgoMotion(10.0, 0.0))
+    assert torch.allclose(told[-1][0, 0], wanted(left_m=np.sin(0.2), turned_rad=0.2), atol=2e-2)
+    world.restore(snapshot)
+    world.step(EgoMotion(40.0, 0.0))
+    assert torch.allclose(told[-1][0, 0], wanted(), atol=1e-4)
+    world.step(EgoMotion.unknown())
+    assert (told[-1] == 0).all()
+    world.step(EgoMotion(1.0, 0.0))
+    assert (told[-1] == 0).all()
+    world.reset(0, dataclasses.replace(context, road=None))
+    assert (told[-1] == 0).all()
+
+
+def test_a_road_that_ends_is_not_told_beyond_its_end() -> None:
+    world = Session(tiny_model(road=True), sampler=SamplerConfig(1))
+    told, original = [], world.model.dynamics.step
+    world.model.dynamics.step = lambda z, tau, d, says, ring: told.append(says.road) or original(z, tau, d, says, ring)
+    world.start(clip(0))
+    for _ in range(60):
+        world.step(EgoMotion(50.0, 0.0))
+    assert (told[0] != 0).any()
+    assert (told[-1] == 0).all()
 
 
 def test_memory_and_time_of_a_step_do_not_grow(world: Session, record_property: object) -> None:

@@ -1,7 +1,6 @@
 """What a network is shown moved is the same in a running world, in training on latents and on own drives, and when it
 is asked for its surprise."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +27,7 @@ LENGTH = 40
 
 @pytest.fixture(params=[1.0, 0.4], ids=["the last frame alone", "what is remembered too"])
 def model(request: pytest.FixtureRequest) -> WorldModel:
-    made = tiny_model()
-    made.dynamics.config = dataclasses.replace(made.dynamics.config, newest=request.param)
-    return made
+    return tiny_model(newest=request.param)
 
 
 def clip(seed: int = 3) -> Clip:

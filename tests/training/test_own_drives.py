@@ -8,13 +8,14 @@ import torch
 
 from tests.tiny import WINDOW, tiny_model
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.road import FEATURES
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.training.own_drives import Brief, OwnDrives
 from worldmodel.types import VOCABULARY
 
 LENGTH = 3 * WINDOW
 TRUE_FRAMES = 4
-MODEL = tiny_model()
+MODEL = tiny_model(road=True)
 SAMPLER = SamplerConfig(2, guidance=1.5, past_tau=0.8, moved_tau=0.5)
 
 
@@ -23,7 +24,8 @@ def life(k: int) -> tuple[Told, torch.Tensor]:
     generator = torch.Generator().manual_seed(k)
     motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
     clean = torch.randn(1, LENGTH, 1, MODEL.tokenizer.config.tokens, MODEL.dynamics.channels, generator=generator)
-    return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
+    road = torch.randn(1, LENGTH, MODEL.tokenizer.config.tokens, FEATURES, generator=generator)
+    return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean, road=road), clean
 
 
 def advance(own: OwnDrives, frames: int, seed: int = 0) -> None:
@@ -59,6 +61,7 @@ def test_a_drive_begins_with_the_truth_and_goes_on_with_what_was_drawn() -> None
     assert torch.equal(recent[1], latents[:, -WINDOW:])
     for row in range(2):
         assert torch.equal(recent[2].motion[row, 1:], life(row)[0].motion[0, 1 - WINDOW :])
+        assert torch.equal(recent[2].road[row], life(row)[0].road[0, -WINDOW:])  # pyright: ignore
     # After the end the rows follow other drives.
     advance(own, TRUE_FRAMES)
     for row in range(2):
@@ -73,15 +76,23 @@ def test_a_frame_depends_on_what_was_drawn_and_told_before_it_alone() -> None:
         told, clean = life(k)
         motion = told.motion.clone()
         motion[:, at:, 0] += 1
-        return Told(motion, told.tags, told.moved), clean
+        return dataclasses.replace(told, motion=motion), clean
+
+    def elsewhere(k: int) -> tuple[Told, torch.Tensor]:
+        told, clean = life(k)
+        assert told.road is not None
+        road = told.road.clone()
+        road[:, at:] += 1
+        return dataclasses.replace(told, road=road), clean
 
     drives = []
-    for some in (life, parted):
+    for some in (life, parted, elsewhere):
         own = OwnDrives(some, rows=1, true_frames=TRUE_FRAMES)
         advance(own, LENGTH)
         drives.append(so_far(own)[0])
-    assert torch.equal(drives[0][:, :at], drives[1][:, :at])
-    assert not torch.isclose(drives[0][:, at:], drives[1][:, at:]).flatten(2).all(2).any()
+    for other in drives[1:]:
+        assert torch.equal(drives[0][:, :at], other[:, :at])
+        assert not torch.isclose(drives[0][:, at:], other[:, at:]).flatten(2).all(2).any()
 
 
 @pytest.mark.parametrize("newest", [1.0, 0.4])

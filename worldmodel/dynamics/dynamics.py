@@ -2,10 +2,10 @@
 
 Motion, tags and registers stand in the frame as token groups; motion and signal level are also added to every latent
 token, because the cheapest conditioning is the best obeyed (additive 42.3, FiLM 40.6, cross-attention 51.1 FID in
-RT-1's comparison). So are the latents of the frame before, moved by that motion (``tokenizer.moving``): without them a
-small network reads the motion off its own past instead, and a drive that once stands still stands for ever. The output
-is the clean latent itself (x-prediction), counted from a guess that needs no network (``best_guess``), so that detail
-passes by the network rather than through it.
+RT-1's comparison). So is where the road lies, where a map tells it (``dynamics.road``), and so are the latents of the
+frame before, moved by that motion (``tokenizer.moving``): without them a small network reads the motion off its own
+past instead, and a drive that once stands still stands for ever. The output is the clean latent itself (x-prediction),
+counted from a guess that needs no network (``best_guess``), so that detail passes by the network, not through it.
 Legend: see the package docstring.
 """
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.dynamics.conditioning import MotionEmbedding, SignalEmbedding, TagEmbedding
+from worldmodel.dynamics.road import FEATURES
 from worldmodel.nn.groups import TokenGroups
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.shapes import Float, Int
@@ -41,6 +42,7 @@ class DynamicsConfig:
             (``best_guess``), rather than what it is.
         newest: of the pictures seen so far, which are what is moved, the least share that a new one replaces
             (``tokenizer.moving``); 1 moves the frame before alone.
+        road: whether frames may be told where the road lies (``dynamics.road``).
     """
 
     transformer: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
@@ -49,6 +51,7 @@ class DynamicsConfig:
     moved: bool = True
     from_guess: bool = True
     newest: float = 1.0
+    road: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +64,26 @@ class Told:
         moved: ``(B, T, V, N, C)`` normalised latents of the frame before, moved by the motion (``tokenizer.moving``),
             and noised to ``moved_tau``; NaN where the motion is not known. ``None`` for none.
         moved_tau: ``(B, T)`` their signal level.
+        road: ``(B, T, N, F)`` where the road lies (``dynamics.road``), zeros where not known; ``None`` for nowhere.
     """
 
     motion: Float[Tensor, "b t f"]
     tags: Int[Tensor, "b t c"] | None = None
     moved: Float[Tensor, "b t v n c"] | None = None
     moved_tau: Float[Tensor, "b t"] | None = None
+    road: Float[Tensor, "b t n f"] | None = None
 
     def rows(self, index: slice | Tensor | tuple[slice | Tensor, ...]) -> Told:
         """The same for some rows of the batch or, given two indices, for some frames of some rows."""
-        return Told(*(None if x is None else x[index] for x in (self.motion, self.tags, self.moved, self.moved_tau)))  # pyright: ignore
+        return Told(*(None if x is None else x[index] for x in _parts(self)))  # pyright: ignore
 
     def without_motion(self) -> Told:
-        """The same with displacement, turn and what they moved unknown."""
+        """The same with displacement, turn, what they moved, and the road unknown."""
         motion = self.motion.clone()
         motion[..., :2] = torch.nan
         moved = None if self.moved is None else torch.full_like(self.moved, torch.nan)
-        return Told(motion, self.tags, moved, self.moved_tau)
+        road = None if self.road is None else torch.zeros_like(self.road)
+        return Told(motion, self.tags, moved, self.moved_tau, road)
 
     def without_tags(self) -> Told:
         """The same with every tag unknown."""
@@ -90,8 +96,11 @@ class Told:
 
 def join(parts: Sequence[Told]) -> Told:
     """Rows of several batches as one; all have the same groups."""
-    values = ([getattr(p, name) for p in parts] for name in ("motion", "tags", "moved", "moved_tau"))
-    return Told(*(None if x[0] is None else torch.cat(x) for x in values))  # pyright: ignore
+    return Told(*(None if x[0] is None else torch.cat(x) for x in zip(*map(_parts, parts))))  # pyright: ignore
+
+
+def _parts(told: Told) -> tuple[Tensor | None, ...]:
+    return tuple(getattr(told, field.name) for field in dataclasses.fields(told))
 
 
 class Dynamics(nn.Module):
@@ -113,6 +122,9 @@ class Dynamics(nn.Module):
         self.latent_in = nn.Linear(channels, width)
         if config.moved:
             self.moved_in = nn.Linear(channels + 1, width)
+        if config.road:
+            self.road_in = nn.Linear(FEATURES, width, bias=False)
+            nn.init.zeros_(self.road_in.weight)
         self.motion = MotionEmbedding(width)
         self.signal = SignalEmbedding(width)
         if config.tags:
@@ -141,6 +153,8 @@ class Dynamics(nn.Module):
         latent = self.latent_in(z_BTVNC) + (signal_BT1D + motion_BT1D)[:, :, :, None]
         if self.config.moved and told.moved is not None:
             latent = latent + self._moved(told)
+        if self.config.road and told.road is not None:
+            latent = latent + self.road_in(told.road.to(self.road_in.weight.dtype))[:, :, None]
         groups = {f"view{v}": latent[:, :, v] for v in range(self.views)}
         groups["motion"] = motion_BT1D + signal_BT1D
         if told.tags is not None and self.config.tags:

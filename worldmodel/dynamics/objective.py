@@ -41,6 +41,7 @@ class ObjectiveConfig:
         shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
         drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
             alone are made unknown.
+        drop_road: share of clips whose road is made unknown; it is besides where motion is.
         drop_each_tag: share of clips in which one kind of tag or another is made unknown.
         users: how much more than another a latent token counts that shows a road user, where boxes of them are known.
     """
@@ -55,6 +56,7 @@ class ObjectiveConfig:
     drop_motion: float = 0.1
     drop_tags: float = 0.15
     drop_moved: float = 0.05
+    drop_road: float = 0.2
     drop_each_tag: float = 0.15
     users: float = 0.0
 
@@ -127,7 +129,7 @@ def shortcut_target(network: Dynamics, x_tau: Tensor, levels: Levels, told: Told
 
 
 def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Told:
-    """Make the motion or the tags of some clips unknown, so that unlabelled footage is nothing new."""
+    """Make the motion, the tags or the road of some clips unknown, so that unlabelled footage is nothing new."""
     batch = len(told.motion)
     device = told.motion.device
 
@@ -142,10 +144,13 @@ def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Tol
     if tags is not None:
         no_tags = chosen(config.drop_tags, 1) | chosen(config.drop_each_tag, tags.shape[-1])
         tags = tags.masked_fill(no_tags[:, None], 0)
-    if told.moved is None:
-        return Told(motion, tags)
-    no_moved = no_motion | chosen(config.drop_moved)
-    return Told(motion, tags, told.moved.masked_fill(no_moved[:, None, None, None, None], torch.nan))
+    moved, road = told.moved, told.road
+    if moved is not None:
+        no_moved = no_motion | chosen(config.drop_moved)
+        moved = moved.masked_fill(no_moved[:, None, None, None, None], torch.nan)
+    if road is not None:
+        road = road.masked_fill((no_motion | chosen(config.drop_road))[:, None, None, None], 0)
+    return Told(motion, tags, moved, road=road)
 
 
 def noise_moved(told: Told, config: ObjectiveConfig, generator: torch.Generator, levels: Levels | None = None) -> Told:

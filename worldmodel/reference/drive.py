@@ -56,6 +56,7 @@ class ReferenceDrive:
         tags: ``(T,)``.
         columns: named ``(T,)`` scalar truth.
         boxes: ``(T, K, 8)`` float32, the road users in the picture as ``boxes.COLUMNS``, nearest first, else NaN.
+        road: ``(T, 2, P, 2)`` float32, the edges of the ego's lanes about it, a map as of ``geometry.road``.
         camera: of the frames.
         dense: truth per pixel, where it was asked for.
     """
@@ -69,6 +70,7 @@ class ReferenceDrive:
     tags: Tags
     columns: dict[str, NDArray]
     boxes: NDArray[np.float32]
+    road: NDArray[np.float32]
     camera: Camera
     dense: DenseColumns | None = None
 
@@ -110,7 +112,7 @@ def render_drive(
     camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
-    frames, rows, boxes, poses, said = [], [], [], [], []
+    frames, rows, boxes, roads, poses, said = [], [], [], [], [], []
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
     for index in range(n_frames):
@@ -119,6 +121,7 @@ def render_drive(
             frames.append(world.render())
             rows.append(world.truth())
             boxes.append(world.boxes())
+            roads.append(world.road_ahead())
             poses.append(world.pose)
             said.append(controls)
             if truth:
@@ -142,6 +145,7 @@ def render_drive(
         tags=frame_tags(options, columns),
         columns=columns,
         boxes=np.stack(boxes),
+        road=np.stack(roads),
         camera=camera,
         dense=_dense_columns(looks, flows) if truth else None,
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.geometry.motion import advance, wrap_angle
+from worldmodel.geometry.road import BEHIND, POINTS, SPACING_M, seen_from
 from worldmodel.reference.boxes import road_user_boxes
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.contact import push_out
@@ -183,6 +184,17 @@ class Simulation:
         ahead = 0 if self.traffic is None else self.traffic.ahead()[2]
         renderer = self._renderer
         return road_user_boxes(renderer.view, self.shot(), haze_m=renderer.light.haze_m, ahead=ahead)
+
+    def road_ahead(self, points: int = POINTS) -> NDArray[np.float32]:
+        """A map ``(2, points, 2)`` (``geometry.road``) of the ego's lanes in its axes, from a little behind it on.
+
+        A further lane that opens and ends again is not on it.
+        """
+        ego, road = self._ego, self.road
+        s_m = SPACING_M * (math.floor(ego.s_m / SPACING_M) - BEHIND + np.arange(points))
+        self.line.reach(float(s_m[-1]))
+        edges = self.line.position(s_m, np.array([[-road.median_m], [-road.edge_m]]))[..., :2]
+        return seen_from(edges, ego.pose).astype(np.float32)
 
     def flow_since(self, before: DenseTruth) -> NDArray[np.float32]:
         """``(H, W, 2)`` optical flow from the moment of ``before`` to this one."""

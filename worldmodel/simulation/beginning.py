@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
+from worldmodel.geometry.road import MAP_POINTS, along
 from worldmodel.reference.drive import frame_tags
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.world import World as ReferenceWorld
@@ -92,16 +93,22 @@ class Begun:
     moments: list[Moment]
 
     def clip(self) -> Clip:
-        """The context ``(T,)``; the motion of its newest frame is not known yet. Only before ``world`` has gone on."""
+        """The context ``(T,)`` and the road for kilometres; the motion of its newest frame is not known yet.
+
+        Only before ``world`` has gone on.
+        """
         newest = Moment(self.carry.frames, 0.0, EgoMotion.unknown((1,)), None, info_of(self.world))
         moments, camera = [*self.moments, newest], self.world.camera
+        t_s, motion = self.world.dt_s * np.arange(len(moments), dtype=np.float64), motion_of(moments)
+        assert isinstance(self.world.world, ReferenceWorld)
         return Clip(
             frames=np.stack([moment.frames[0] for moment in moments]),
-            t_s=self.world.dt_s * np.arange(len(moments), dtype=np.float64),
-            motion=motion_of(moments),
+            t_s=t_s,
+            motion=motion,
             tags=frame_tags(self.options, columns_of(moments)),
             camera=camera,
             valid_mask=np.ones((camera.height_px, camera.width_px), dtype=bool),
+            road=along(self.world.world.simulation(0).road_ahead(MAP_POINTS), motion, t_s),
         )
 
 

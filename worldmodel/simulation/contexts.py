@@ -12,12 +12,13 @@ from worldmodel.types import Clip, Tags
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """A context as a row needs it: frames or none, and per frame the incoming (speed, yaw rate, dt) and tags."""
+    """A context as a row needs it: frames and road or none, per frame the incoming (speed, yaw rate, dt) and tags."""
 
     frames: NDArray[np.uint8] | None
     motion: NDArray[np.float64]
     tags: NDArray[np.int64]
     height_m: float
+    road: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, context: Clip | Tags, camera: object, window: int) -> Start:
@@ -41,4 +42,5 @@ class Start:
         )
         motion = np.concatenate([np.full((1, 3), np.nan), outgoing])[-window:]
         motion[0] = np.nan  # what it led on from is not seen
-        return cls(context.frames[-window:], motion, context.tags.codes[-window:], context.camera.height_m)
+        road = None if context.road is None else context.road[-window:]
+        return cls(context.frames[-window:], motion, context.tags.codes[-window:], context.camera.height_m, road)

@@ -17,62 +17,19 @@ from torch import Tensor
 
 from worldmodel.dynamics.conditioning import MOTION_CHANNELS, motion_channels
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.road import road_features
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, row_noise, shown
 from worldmodel.model import Past, WorldModel, decoded, move_ahead, no_memory
-from worldmodel.nn.ring import Ring
 from worldmodel.simulation.contexts import Start
 from worldmodel.simulation.networks import best_precision, fast_networks
+from worldmodel.simulation.roads import Roads
+from worldmodel.simulation.state import SessionState
 from worldmodel.tokenizer.drift import STEPS_AGO
 from worldmodel.tokenizer.tokenizer import to_frames, to_network
 from worldmodel.types import VOCABULARY, Clip, EgoMotion, Tags
 
 #: Streams of a row's noise: what a frame is drawn from, what a finished frame is blurred with, what a moved one.
 DRAW, KEEP, MOVE = 0, 1, 2
-
-
-@dataclasses.dataclass(frozen=True)
-class SessionState:
-    """A snapshot; shares no memory with the running world.
-
-    ``before`` ``(B, K, V, N, C)`` are the K frames before the newest, the oldest first, and ``led`` ``(B, K, F)`` the
-    motion channels that led on from each; K is ``STEPS_AGO``. ``memory`` ``(B, V, 4, H, W)`` is what those frames have
-    left to be seen (``model.move_ahead``).
-    """
-
-    ring: Ring
-    latents: Tensor
-    before: Tensor
-    led: Tensor
-    memory: Tensor
-    seeds: tuple[int, ...]
-    steps: tuple[int, ...]
-    tags: NDArray[np.int64]
-    height_m: NDArray[np.float64]
-
-    def of_rows(self, rows: Sequence[int]) -> SessionState:
-        """A snapshot of these rows, each as often as it is named: for trying several ways from one moment."""
-        at = list(rows)
-        seeds, steps = tuple(self.seeds[i] for i in at), tuple(self.steps[i] for i in at)
-        kept = (self.latents[at], self.before[at], self.led[at], self.memory[at])
-        return SessionState(self.ring.rows(at), *kept, seeds, steps, self.tags[at], self.height_m[at])
-
-    @classmethod
-    def joined(cls, states: Sequence[SessionState]) -> SessionState:
-        """Rows of several snapshots of one model, one after the other: ``restore`` makes a batch of them.
-
-        Alone, a snapshot comes back as it is, to the bit.
-        """
-        return cls(
-            Ring.joined([state.ring for state in states]),
-            torch.cat([state.latents for state in states]),
-            torch.cat([state.before for state in states]),
-            torch.cat([state.led for state in states]),
-            torch.cat([state.memory for state in states]),
-            tuple(seed for state in states for seed in state.seeds),
-            tuple(step for state in states for step in state.steps),
-            np.concatenate([state.tags for state in states]),
-            np.concatenate([state.height_m for state in states]),
-        )
 
 
 class Session:
@@ -146,6 +103,7 @@ class Session:
         self._before = self._latents[:, None].repeat(1, STEPS_AGO, 1, 1, 1)
         self._led = like.new_full((rows, STEPS_AGO, MOTION_CHANNELS), torch.nan)
         self._memory = no_memory(d, self.model.tokenizer, rows, like=like)
+        self._roads = Roads.unknown(rows)
         self._forget_pictures()
         self._seeds = [seed + i for i in range(rows)] if isinstance(seed, int) else list(seed)
         self._steps = [0] * rows
@@ -186,11 +144,7 @@ class Session:
             raise ValueError(f"step: motion of shape {motion.shape} for a batch of {self.batch}")
         if tags is not None:
             self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
-        told = self._told(
-            np.broadcast_to(motion.speed_mps, (self.batch,)),
-            np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
-            np.full(self.batch, self.dt_s),
-        )
+        told = self._led_by(motion)
         with self._autocast():
             drawn = self._draw(told)
         self._go_on(drawn, told)
@@ -214,11 +168,7 @@ class Session:
             raise ValueError(f"observe: frames are {frames.shape}, expected {wanted}")
         if tags is not None:
             self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
-        told = self._told(
-            np.broadcast_to(motion.speed_mps, (self.batch,)),
-            np.broadcast_to(motion.yaw_rate_radps, (self.batch,)),
-            np.full(self.batch, self.dt_s),
-        )
+        told = self._led_by(motion)
         latents = self.model.tokenizer.encode(
             to_network(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
         )
@@ -242,6 +192,7 @@ class Session:
             self._before.clone(),
             self._led.clone(),
             self._memory.clone(),
+            self._roads,
             tuple(self._seeds),
             tuple(self._steps),
             self._tags.copy(),
@@ -254,6 +205,7 @@ class Session:
         self._forget_pictures()
         kept = (snapshot.latents, snapshot.before, snapshot.led, snapshot.memory)
         self._latents, self._before, self._led, self._memory = (x.clone() for x in kept)
+        self._roads = snapshot.roads
         self._seeds, self._steps = list(snapshot.seeds), list(snapshot.steps)
         self._tags, self._height_m = snapshot.tags.copy(), snapshot.height_m.copy()
 
@@ -264,7 +216,7 @@ class Session:
             ValueError: no such row.
         """
         self._check_row("snapshot_row", row)
-        kept = (self._ring, self._state(), self._before, self._led, self._memory)
+        kept = (self._ring, self._state(), self._before, self._led, self._memory, self._roads)
         numbers = (tuple(self._seeds), tuple(self._steps), self._tags, self._height_m)
         return SessionState(*kept, *numbers).of_rows([row])
 
@@ -282,6 +234,7 @@ class Session:
         self._latents, self._before, self._led, self._memory = mine = tuple(x.clone() for x in kept)
         for x, its in zip(mine, (snapshot.latents, snapshot.before, snapshot.led, snapshot.memory)):
             x[row] = its[0]
+        self._roads = self._roads.replaced(row, snapshot.roads.maps[0], snapshot.roads.poses[0])
         self._forget_pictures()
         self._seeds[row], self._steps[row] = snapshot.seeds[0], snapshot.steps[0]
         self._tags[row], self._height_m[row] = snapshot.tags[0], snapshot.height_m[0]
@@ -302,6 +255,7 @@ class Session:
             for row in rows:
                 s, i = starts[row], index[row]
                 self._tags[row] = s.tags[i]
+                self._roads = self._roads.replaced(row, None if s.road is None else s.road[i])
                 self._height_m[row] = s.height_m if np.isfinite(s.height_m) else self._height_m[row]
             incoming = np.full((self.batch, 3), np.nan)
             for row in rows:
@@ -367,12 +321,23 @@ class Session:
         state = self._state()
         return row_noise(state.shape[1:], self._seeds, self._steps, stream=stream, like=state)
 
+    def _led_by(self, motion: EgoMotion) -> Told:
+        """What the next frames are told: of the motion that leads to them, and of the road as it then lies."""
+        rows = EgoMotion(*(np.broadcast_to(x, (self.batch,)) for x in (motion.speed_mps, motion.yaw_rate_radps)))
+        self._roads = self._roads.moved(rows, self.dt_s)
+        return self._told(rows.speed_mps, rows.yaw_rate_radps, np.full(self.batch, self.dt_s))
+
     def _told(self, speed_mps: NDArray, yaw_rate_radps: NDArray, dt_s: NDArray) -> Told:
         speed, yaw_rate, dt, height = (
             torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s, self._height_m)
         )
         channels = motion_channels(speed, yaw_rate, dt, height)
         told = Told(channels[:, None].to(self.device), torch.from_numpy(self._tags)[:, None].to(self.device))
+        if self.model.dynamics.config.road:
+            windows_BEK2 = torch.from_numpy(self._roads.windows()).to(self.device)
+            grid = self.model.tokenizer.config.latent_grid
+            road_BNF = road_features(windows_BEK2, height.to(self.device), self.camera, grid)
+            told = dataclasses.replace(told, road=road_BNF[:, None])
         if not self.model.dynamics.config.moved:
             return told
         pictures, tokenizer, dynamics = self._seen(), self.networks.tokenizer, self.networks.dynamics

@@ -18,6 +18,7 @@ import numpy as np
 
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.motion import VehicleState, drive
+from worldmodel.geometry.road import MAP_POINTS, along
 from worldmodel.reference.world import World
 from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
 from worldmodel.simulation.policies.oracle import OracleKeeper
@@ -168,7 +169,7 @@ def reference_clip(
     frame = world.start(Tags.named(**wanted), seed=seed)
     vehicle = VehicleState(world.info()["speed_mps"], np.zeros(1))
     settling = 0 if speed_mps is None else round(SETTLE_S / dt_s)
-    frames, motions, codes = [], [], []
+    frames, motions, codes, road = [], [], [], np.zeros((2, 0, 2), np.float32)
     for index in range(settling + length + ahead):
         seen = Observation(frame, vehicle.speed_mps, vehicle.curvature_1pm, dt_s, world.info())
         vehicle, motion = drive(vehicle, keeper.act(seen), dt_s)
@@ -177,18 +178,21 @@ def reference_clip(
         if settling <= index < settling + length:
             frames.append(frame[0])
             codes.append(world.tags()[0].codes)
+            road = world.simulation(0).road_ahead(MAP_POINTS)
         if index + 1 < settling + length + ahead:
             drawn = world.step(motion, decode=settling <= index + 1 < settling + length)
             frame = frame if drawn is None else drawn
     speed, yaw_rate = np.array([*motions[: length - 1], (np.nan, np.nan)], dtype=np.float64).T
     further = np.array(motions[length - 1 : length - 1 + ahead], dtype=np.float64).reshape(-1, 2)
+    t_s, before = np.arange(length, dtype=np.float64) * dt_s, EgoMotion(speed, yaw_rate)
     clip = Clip(
         frames=np.stack(frames),
-        t_s=np.arange(length, dtype=np.float64) * dt_s,
-        motion=EgoMotion(speed, yaw_rate),
+        t_s=t_s,
+        motion=before,
         tags=Tags(np.stack(codes)),
         camera=large,
         valid_mask=np.ones((large.height_px, large.width_px), dtype=bool),
+        road=along(road, before, t_s),
     )
     return resized(clip, camera), EgoMotion(further[:, 0], further[:, 1])
 

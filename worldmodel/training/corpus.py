@@ -190,6 +190,7 @@ def clip_of(episode: MemoryEpisode, start: int, length: int) -> Clip:
         tags=episode.tags[rows],
         camera=episode.info.camera,
         valid_mask=episode.info.valid_mask,
+        road=episode.truth["road"][rows] if "road" in episode.truth else None,
     )
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worldmodel.datasets.windows import Batch
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.matching import critic_loss, matched
 from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame
@@ -28,6 +27,7 @@ from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.own_drives import Brief, Draw, OwnDrives
 from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
+from worldmodel.training.with_boxes import BoxedBatch
 
 
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
@@ -169,7 +169,8 @@ class DistilStage(Stage):
 
     def _prepared(self, batch: Any) -> tuple[Told, Tensor]:
         """A true drive as ``OwnDrives`` wants it, on the stage's device."""
-        return prepare_clips(Batch(*(x.to(self.device) for x in as_tensors(batch))), self.network)
+        there = BoxedBatch(*(x.to(self.device) for x in as_tensors(batch)))
+        return prepare_clips(there, self.network, self.run_config.tokenizer)
 
 
 class Taught:

@@ -183,7 +183,7 @@ class OwnDrives:
         if self._told.moved is not None:
             moved = self._moved[index]
             moved[:, 0] = torch.nan
-        return rows, self._own[index], Told(told.motion, told.tags, moved)
+        return rows, self._own[index], dataclasses.replace(told, moved=moved)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on, as tensors and numbers."""
@@ -191,7 +191,7 @@ class OwnDrives:
             return {}
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
         numbers = {"ages": self._ages, "ends": self._ends, "born": self._born}
-        told = (self._told.motion, self._told.tags, self._told.moved)
+        told = (self._told.motion, self._told.tags, self._told.moved, self._told.moved_tau, self._told.road)
         own = (self._own, self._moved, self._memory)
         return {"ring": ring, "own": own, "told": told, "clean": self._clean, **numbers}
 
@@ -220,7 +220,8 @@ class OwnDrives:
             return None if x is None else x.repeat(self.rows, *[1] * (x.ndim - 1))
 
         self._clean = first.repeat(self.rows, 1, 1, 1, 1)
-        self._told = Told(told.motion.repeat(self.rows, 1, 1), room(told.tags), room(told.moved))
+        parts = room(told.tags), room(told.moved), None, room(told.road)
+        self._told = Told(told.motion.repeat(self.rows, 1, 1), *parts)
         self._own = torch.zeros_like(self._clean)
         self._moved = torch.full_like(self._own, torch.nan)
         self._memory = no_memory(network, tokenizer, self.rows, like=self._own)
@@ -247,9 +248,8 @@ class OwnDrives:
         spare = clean.shape[1] - self._lives[row] if is_brief else 0
         first = int(spare * (number * 0.6180339887 % 1))
         self._clean[row] = clean[0].roll(-first, 0)
-        for mine, its in zip(
-            (self._told.motion, self._told.tags, self._told.moved), (told.motion, told.tags, told.moved)
-        ):
+        for part in ("motion", "tags", "moved", "road"):
+            mine, its = getattr(self._told, part), getattr(told, part)
             if mine is not None and its is not None:
                 mine[row] = its[0].roll(-first, 0)
         if first:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode
 from worldmodel.dynamics.conditioning import motion_channels
+from worldmodel.geometry.road import POINTS
 from worldmodel.perception.boxes import LOG_DISTANCE, LOG_SCALE, STRIDE
 from worldmodel.perception.matching import two_hot
 from worldmodel.perception.network import (
@@ -103,6 +104,17 @@ class ClipsWithTruth:
         """Boxes ``(B, T, K, F)`` of the windows at the given (stretch, first frame), NaN where none is known."""
         length = self._windows.length
         return np.stack([self._table(stretch)[1][first : first + length] for stretch, first in places])
+
+    def road_at(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Windows of the map ``(B, T, E, P, 2)`` at the same places, NaN where no map is known."""
+        length, nowhere = self._windows.length, np.full((2, POINTS, 2), np.nan, np.float32)
+        roads = [_truth_of(self._windows.stretches[stretch]).get("road") for stretch, _ in places]
+        return np.stack(
+            [
+                np.broadcast_to(nowhere, (length, *nowhere.shape)) if road is None else road[first : first + length]
+                for road, (_, first) in zip(roads, places)
+            ]
+        )
 
     def _table(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index not in self._tables:

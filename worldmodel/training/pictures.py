@@ -21,6 +21,7 @@ from torch import nn
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.conditioning import between, motion_channels
 from worldmodel.dynamics.dynamics import Told
+from worldmodel.dynamics.road import road_features
 from worldmodel.dynamics.sampler import SamplerConfig, commit_frame, draw_frame, shown
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.model import Past, decoded, move_ahead, no_memory
@@ -192,6 +193,10 @@ def continue_drive(
     unknown = torch.full_like(outgoing[:1], torch.nan)
     incoming = torch.cat([unknown, outgoing[:-1]]).to(device)
     tags = torch.from_numpy(clip.tags.codes).to(device)
+    road = None
+    if network.config.road and clip.road is not None:
+        there, grid = torch.from_numpy(np.array(clip.road[None])).to(device), tokenizer.config.latent_grid
+        road = road_features(there, outgoing[None, :, 3].to(device), clip.camera, grid)
     generator = torch.Generator().manual_seed(0)
     ring = network.transformer.new_ring(1, network.frame_tokens(), like=incoming)
     known = tokenizer.encode(to_network(torch.from_numpy(clip.frames[:context]).to(device)))
@@ -199,7 +204,7 @@ def continue_drive(
     drawn, pictures, memory = [], [], no_memory(network, tokenizer, 1, like=known)
     for t in range(until):
         noise = torch.randn(3, *known.shape[1:], generator=generator).to(device)
-        told = Told(incoming[None, t : t + 1], tags[None, t : t + 1])
+        told = Told(incoming[None, t : t + 1], tags[None, t : t + 1], road=None if road is None else road[:, t : t + 1])
         if t and network.config.moved:
             led = incoming[None, t - STEPS_AGO : t]
             past = Past(pictures[t - 1 - STEPS_AGO], led) if t > STEPS_AGO else None

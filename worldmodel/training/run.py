@@ -222,7 +222,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.dynamics_stage.steps:
         fit(config, stage, make, config.dynamics_stage, [pictures])
     if config.distil_stage.steps:
-        lives = _windows(config, latents, min(config.distil.life, longest), 1).batch
+        lives = WithBoxes(_windows(config, latents, min(config.distil.life, longest), 1))
         stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer))
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())

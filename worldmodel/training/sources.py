@@ -64,6 +64,7 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     boxes = config.trains == "perception" or config.reconstruction.users or config.objective.users
     boxes = boxes or config.learns_drift
     key += ("boxes",) if boxes else ()
+    key += ("road",) if config.dynamics.road else ()  # nor did they carry the road
     key += ("every", data.every) if data.every > 1 else ()
     others = [sorted(group.items()) for group in _others(data)]
     key += ("other", data.other_share, repr(others if len(others) > 1 else others[0])) if data.other_share else ()
@@ -107,4 +108,4 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera, every=data.every)
     boxes = drive.boxes.copy()
     boxes[..., :4] /= scale
-    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes})
+    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes, "road": drive.road})

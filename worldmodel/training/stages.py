@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from worldmodel.dynamics.conditioning import between, incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.objective import shortcut_forcing_loss
+from worldmodel.dynamics.road import road_features
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.noise import hand_over
 from worldmodel.nn.transformer import matmul_flops_per_token
@@ -27,7 +28,7 @@ from worldmodel.perception.network import Perceiver
 from worldmodel.tokenizer.depth import DepthNetwork, parallax_loss
 from worldmodel.tokenizer.drift import STEPS_AGO, DriftNetwork, Earlier, drift_loss
 from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
-from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
+from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.keeping import seen_loss, tokens_with_users, user_map
 
@@ -318,8 +319,8 @@ class DynamicsStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One ``BoxedBatch`` of windows whose frames are latents."""
-        told, clean = prepare_clips(batch, self.network)
         shape, users = self.run_config.tokenizer, self.run_config.objective.users
+        told, clean = prepare_clips(batch, self.network, shape)
         seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
         weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
         loss, figures = shortcut_forcing_loss(
@@ -340,14 +341,18 @@ class DynamicsStage(Stage):
         return loss
 
 
-def prepare_clips(batch: Any, network: Dynamics) -> tuple[Told, Tensor]:
-    """What each frame is told, and normalised latents, of a batch of windows of ``latents.with_latents``."""
+def prepare_clips(batch: Any, network: Dynamics, shape: TokenizerConfig) -> tuple[Told, Tensor]:
+    """What each frame is told, and normalised latents, of a ``BoxedBatch`` of windows of ``latents.with_latents``."""
     speed, yaw_rate = batch.motion.unbind(-1)
     outgoing = motion_channels(speed, yaw_rate, batch.dt_s, batch.camera_height_m[:, None])
     z_BTVNC, moved_BTVNC = network.normalise(batch.frames.float()).split(network.views, dim=2)
     # The frame before the window is not there: its first frame is shown nothing.
     moved_BTVNC = torch.cat([torch.full_like(moved_BTVNC[:, :1], torch.nan), moved_BTVNC[:, 1:]], dim=1)
-    return Told(incoming(outgoing), batch.tags, moved_BTVNC if network.config.moved else None), z_BTVNC
+    moved, road = moved_BTVNC if network.config.moved else None, None
+    if network.config.road:
+        camera, height_BT = canonical_camera(shape.height_px, shape.width_px), batch.camera_height_m[:, None]
+        road = road_features(batch.road, height_BT.expand(speed.shape), camera, shape.latent_grid)
+    return Told(incoming(outgoing), batch.tags, moved, road=road), z_BTVNC
 
 
 def token_weight(valid_BHW: Tensor, grid: tuple[int, int]) -> Tensor:

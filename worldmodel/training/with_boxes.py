@@ -1,6 +1,6 @@
-"""Batches of windows, and where other road users are in them.
+"""Batches of windows, and where other road users and the road are in them.
 
-Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers of a box.
+Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers of a box; E edges; P points of a map.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from worldmodel.training.resident import ResidentWindows
 
 
 class BoxedBatch(NamedTuple):
-    """A ``datasets.windows.Batch`` and its boxes.
+    """A ``datasets.windows.Batch``, its boxes and the road.
 
     Attributes:
         boxes: ``(B, T, K, F)`` as ``reference.boxes.COLUMNS``; NaN where there is none or none is known.
+        road: ``(B, T, E, P, 2)`` a map's window about each frame (``geometry.road``); NaN where it is not known.
     """
 
     frames: Any
@@ -29,10 +30,11 @@ class BoxedBatch(NamedTuple):
     valid_mask: NDArray[np.bool_]
     camera_height_m: NDArray[np.float32]
     boxes: NDArray[np.float32]
+    road: NDArray[np.float32]
 
 
 class WithBoxes:
-    """Batch k of windows with their boxes, as pure a function of k as that of the windows."""
+    """Batch k of windows with their boxes and road, as pure a function of k as that of the windows."""
 
     def __init__(self, windows: ClipWindows | ResidentWindows) -> None:
         self._windows, self._truth = windows, ClipsWithTruth(windows)
@@ -40,4 +42,4 @@ class WithBoxes:
     def __call__(self, k: int) -> BoxedBatch:
         """Batch k."""
         places = self._windows.draw(k)
-        return BoxedBatch(*self._windows.gather(places), self._truth.boxes_at(places))
+        return BoxedBatch(*self._windows.gather(places), self._truth.boxes_at(places), self._truth.road_at(places))
