@@ -17,8 +17,9 @@ from worldmodel.types import EgoMotion, FloatArray
 SPACING_M = 4.0
 #: Points of a window behind the ego, and in all: 148 m ahead lie within three pixels of the horizon.
 BEHIND, POINTS = 3, 41
-#: Points of a map that a drive begins with where the whole road is known: 4 km.
-MAP_POINTS = 1000
+BEHIND_M, AHEAD_M = SPACING_M * BEHIND, SPACING_M * (POINTS - BEHIND)
+#: So far reaches the map that a drive begins with where the whole road is known.
+MAP_M = 5000.0
 
 
 def seen_from(points_m: FloatArray, pose: PoseArray) -> NDArray[np.float64]:

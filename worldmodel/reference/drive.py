@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.geometry.motion import VehicleState, drive, ego_motion
+from worldmodel.geometry.road import AHEAD_M, BEHIND_M, seen_from
 from worldmodel.reference.dense import Box, DenseTruth
 from worldmodel.reference.drivers import Driver
 from worldmodel.reference.options import DriveOptions
@@ -56,7 +57,7 @@ class ReferenceDrive:
         tags: ``(T,)``.
         columns: named ``(T,)`` scalar truth.
         boxes: ``(T, K, 8)`` float32, the road users in the picture as ``boxes.COLUMNS``, nearest first, else NaN.
-        road: ``(T, 2, P, 2)`` float32, the edges of the ego's lanes about it, a map as of ``geometry.road``.
+        road: ``(2, P, 2)`` a map (``geometry.road``) of the ego's lanes in the axes of ``poses``, of all that was seen.
         camera: of the frames.
         dense: truth per pixel, where it was asked for.
     """
@@ -70,7 +71,7 @@ class ReferenceDrive:
     tags: Tags
     columns: dict[str, NDArray]
     boxes: NDArray[np.float32]
-    road: NDArray[np.float32]
+    road: FloatArray
     camera: Camera
     dense: DenseColumns | None = None
 
@@ -78,9 +79,10 @@ class ReferenceDrive:
         return len(self.frames)
 
     def clip(self) -> Clip:
-        """The drive as a ``Clip``, every pixel valid."""
+        """The drive as a ``Clip``, every pixel valid, with the road as far as it was seen."""
         valid = np.ones(self.frames.shape[1:3], dtype=bool)
-        return Clip(self.frames, self.t_s, self.motion, self.tags, self.camera, valid)
+        road = np.stack([seen_from(self.road, pose) for pose in self.poses]).astype(np.float32)
+        return Clip(self.frames, self.t_s, self.motion, self.tags, self.camera, valid, road)
 
 
 def render_drive(
@@ -112,7 +114,7 @@ def render_drive(
     camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
     world, driver = start_drive(options, camera=camera, dt_s=dt_s)
     state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
-    frames, rows, boxes, roads, poses, said = [], [], [], [], [], []
+    frames, rows, boxes, poses, said = [], [], [], [], []
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
     for index in range(n_frames):
@@ -121,7 +123,6 @@ def render_drive(
             frames.append(world.render())
             rows.append(world.truth())
             boxes.append(world.boxes())
-            roads.append(world.road_ahead())
             poses.append(world.pose)
             said.append(controls)
             if truth:
@@ -145,7 +146,7 @@ def render_drive(
         tags=frame_tags(options, columns),
         columns=columns,
         boxes=np.stack(boxes),
-        road=np.stack(roads),
+        road=world.road_map(behind_m=world.distance_m + BEHIND_M, ahead_m=AHEAD_M),
         camera=camera,
         dense=_dense_columns(looks, flows) if truth else None,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.geometry.motion import advance, wrap_angle
-from worldmodel.geometry.road import BEHIND, POINTS, SPACING_M, seen_from
+from worldmodel.geometry.road import BEHIND_M, SPACING_M, seen_from
 from worldmodel.reference.boxes import road_user_boxes
 from worldmodel.reference.centreline import Centreline
 from worldmodel.reference.contact import push_out
@@ -130,6 +130,11 @@ class Simulation:
         return self._ego.pose.copy()
 
     @property
+    def distance_m(self) -> float:
+        """Along the centre line since the start."""
+        return self._ego.s_m
+
+    @property
     def frame(self) -> int:
         """Steps taken since the start."""
         return self._ego.frame
@@ -185,16 +190,19 @@ class Simulation:
         renderer = self._renderer
         return road_user_boxes(renderer.view, self.shot(), haze_m=renderer.light.haze_m, ahead=ahead)
 
-    def road_ahead(self, points: int = POINTS) -> NDArray[np.float32]:
-        """A map ``(2, points, 2)`` (``geometry.road``) of the ego's lanes in its axes, from a little behind it on.
+    def road_map(self, *, behind_m: float, ahead_m: float) -> NDArray[np.float64]:
+        """A map ``(2, P, 2)`` (``geometry.road``) of the ego's lanes from behind the ego to ahead of it.
 
-        A further lane that opens and ends again is not on it.
+        It is in the axes of ``pose``'s own origin. A further lane that opens and ends again is not on it.
         """
-        ego, road = self._ego, self.road
-        s_m = SPACING_M * (math.floor(ego.s_m / SPACING_M) - BEHIND + np.arange(points))
+        s_m = np.arange(self._ego.s_m - behind_m, self._ego.s_m + ahead_m, SPACING_M)
         self.line.reach(float(s_m[-1]))
-        edges = self.line.position(s_m, np.array([[-road.median_m], [-road.edge_m]]))[..., :2]
-        return seen_from(edges, ego.pose).astype(np.float32)
+        edges_m = np.array([[-self.road.median_m], [-self.road.edge_m]])
+        return self.line.position(s_m, edges_m)[..., :2]
+
+    def road_seen(self, ahead_m: float) -> NDArray[np.float64]:
+        """The same map from a window's length behind the ego on, in its axes."""
+        return seen_from(self.road_map(behind_m=BEHIND_M, ahead_m=ahead_m), self.pose)
 
     def flow_since(self, before: DenseTruth) -> NDArray[np.float32]:
         """``(H, W, 2)`` optical flow from the moment of ``before`` to this one."""

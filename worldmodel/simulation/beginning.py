@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
-from worldmodel.geometry.road import MAP_POINTS, along
+from worldmodel.geometry.road import MAP_M, along
 from worldmodel.reference.drive import frame_tags
 from worldmodel.reference.options import DriveOptions
 from worldmodel.reference.world import World as ReferenceWorld
@@ -101,6 +101,7 @@ class Begun:
         moments, camera = [*self.moments, newest], self.world.camera
         t_s, motion = self.world.dt_s * np.arange(len(moments), dtype=np.float64), motion_of(moments)
         assert isinstance(self.world.world, ReferenceWorld)
+        road = self.world.world.simulation(0).road_seen(MAP_M)
         return Clip(
             frames=np.stack([moment.frames[0] for moment in moments]),
             t_s=t_s,
@@ -108,7 +109,7 @@ class Begun:
             tags=frame_tags(self.options, columns_of(moments)),
             camera=camera,
             valid_mask=np.ones((camera.height_px, camera.width_px), dtype=bool),
-            road=along(self.world.world.simulation(0).road_ahead(MAP_POINTS), motion, t_s),
+            road=along(road, motion, t_s),
         )
 
 

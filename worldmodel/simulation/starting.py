@@ -18,7 +18,7 @@ import numpy as np
 
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.motion import VehicleState, drive
-from worldmodel.geometry.road import MAP_POINTS, along
+from worldmodel.geometry.road import MAP_M, along
 from worldmodel.reference.world import World
 from worldmodel.simulation.footage import Footage, open_episode, open_recording, resized
 from worldmodel.simulation.policies.oracle import OracleKeeper
@@ -169,7 +169,7 @@ def reference_clip(
     frame = world.start(Tags.named(**wanted), seed=seed)
     vehicle = VehicleState(world.info()["speed_mps"], np.zeros(1))
     settling = 0 if speed_mps is None else round(SETTLE_S / dt_s)
-    frames, motions, codes, road = [], [], [], np.zeros((2, 0, 2), np.float32)
+    frames, motions, codes, road = [], [], [], np.zeros((2, 0, 2))
     for index in range(settling + length + ahead):
         seen = Observation(frame, vehicle.speed_mps, vehicle.curvature_1pm, dt_s, world.info())
         vehicle, motion = drive(vehicle, keeper.act(seen), dt_s)
@@ -178,7 +178,7 @@ def reference_clip(
         if settling <= index < settling + length:
             frames.append(frame[0])
             codes.append(world.tags()[0].codes)
-            road = world.simulation(0).road_ahead(MAP_POINTS)
+            road = world.simulation(0).road_seen(MAP_M)
         if index + 1 < settling + length + ahead:
             drawn = world.step(motion, decode=settling <= index + 1 < settling + length)
             frame = frame if drawn is None else drawn

@@ -13,8 +13,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.road import window
 from worldmodel.reference import WORLD_VERSION
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
@@ -108,4 +111,5 @@ def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], came
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera, every=data.every)
     boxes = drive.boxes.copy()
     boxes[..., :4] /= scale
-    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes, "road": drive.road})
+    road = np.stack([window(drive.road, pose) for pose in drive.poses])
+    return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes, "road": road})
