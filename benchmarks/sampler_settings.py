@@ -2,7 +2,8 @@
 
     python benchmarks/sampler_settings.py MODEL --settings "guidance=1;guidance=2.3;guidance=2.3,past_tau=0.7"
 
-Each of ``--drives`` drives of the reference world gives the model its first 1.6 s, then nothing but its motion. A line
+Each of ``--drives`` drives of the reference world gives the model its first 1.6 s, then nothing but its motion (and, to
+one that can be told of it, a map of the road, unless it is ``--mapless``). A line
 a setting, beside the same of true video and of the tokenizer's reconstructions: error and gain of speed and yaw rate in
 the first and the second half, how sharp and contrasty the frames are at the end of each, and what is seen in the last
 1.2 s of each: the drives whose weather and whose time of day are read as they were told, frames with somebody ahead,
@@ -110,6 +111,7 @@ def main() -> None:
     add("--drives", type=int, default=8)
     add("--first", type=int, default=0, help="of the drives, as a number")
     add("--seconds", type=float, default=10.0)
+    add("--mapless", action="store_true", help="do not tell where the road lies")
     add("--out", type=Path, default=Path("outputs/settings"))
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -129,8 +131,7 @@ def main() -> None:
         latents = [tokenizer.encode(to_network(torch.from_numpy(drive).to(device))) for drive in true]
         again = np.stack([to_frames(tokenizer.decode(z)).cpu().numpy() for z in latents])
     print(line("reconstructed", again, judge, clips), flush=True)
-    begun = [Clip(c.frames[:CONTEXT], c.t_s[:CONTEXT], c.motion[:CONTEXT], c.tags[:CONTEXT], c.camera, c.valid_mask)
-             for c in clips]  # fmt: skip
+    begun = [dataclasses.replace(c[:CONTEXT], **({"road": None} if asked.mapless else {})) for c in clips]
     at = [round(second / model.dt_s) for second in SHEET_S if second <= asked.seconds]
     for words in asked.settings.split(";"):
         world = Session(model, sampler=setting_of(words, model.sampler), device=device, precision="auto")

@@ -41,7 +41,7 @@ class ObjectiveConfig:
         shortcut_share: share of clips trained on larger steps, once ``shortcut`` is on.
         drop_motion, drop_tags, drop_moved: share of clips whose motion (with what it moved), tags, or moved frames
             alone are made unknown.
-        drop_road: share of clips whose road is made unknown; it is besides where motion is.
+        drop_road: share of clips, and of own drives, whose road is made unknown; it is besides where motion is.
         drop_each_tag: share of clips in which one kind of tag or another is made unknown.
         users: how much more than another a latent token counts that shows a road user, where boxes of them are known.
     """
@@ -56,7 +56,7 @@ class ObjectiveConfig:
     drop_motion: float = 0.1
     drop_tags: float = 0.15
     drop_moved: float = 0.05
-    drop_road: float = 0.2
+    drop_road: float = 0.25
     drop_each_tag: float = 0.15
     users: float = 0.0
 

@@ -12,6 +12,7 @@ Legend: R rows, K frames of a step, T frames of a clip, V views, N tokens, C cha
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,9 @@ from worldmodel.training.config import TrainConfig
 from worldmodel.training.own_drives import Brief, Draw, OwnDrives
 from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
 from worldmodel.training.with_boxes import BoxedBatch
+
+#: Multiples of it lie evenly between whole numbers: which drives are not told of their road.
+_SPREAD = math.sqrt(2)
 
 
 def distilled_sampler(config: TrainConfig) -> SamplerConfig:
@@ -79,7 +83,7 @@ class DistilStage(Stage):
         self.sampler = distilled_sampler(config)
         d = config.distil
         self.own = OwnDrives(
-            lambda k: self._prepared(life(k)),
+            lambda k: self._prepared(life(k), k),
             d.rows,
             true_frames=d.true_frames,
             staggered=True,
@@ -167,10 +171,13 @@ class DistilStage(Stage):
     def _advance(self, frames: int, generator: torch.Generator, draw: Draw) -> None:
         self.own.advance(self.network, self._tokenizer[0], generator, frames=frames, sampler=self.sampler, draw=draw)
 
-    def _prepared(self, batch: Any) -> tuple[Told, Tensor]:
-        """A true drive as ``OwnDrives`` wants it, on the stage's device."""
+    def _prepared(self, batch: Any, number: int) -> tuple[Told, Tensor]:
+        """A true drive as ``OwnDrives`` wants it, on the stage's device; of a share of them the road is not told."""
         there = BoxedBatch(*(x.to(self.device) for x in as_tensors(batch)))
-        return prepare_clips(there, self.network, self.run_config.tokenizer)
+        told, clean = prepare_clips(there, self.network, self.run_config.tokenizer)
+        if told.road is not None and number * _SPREAD % 1 < self.run_config.objective.drop_road:
+            told = dataclasses.replace(told, road=torch.zeros_like(told.road))
+        return told, clean
 
 
 class Taught:
