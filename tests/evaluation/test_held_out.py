@@ -77,6 +77,19 @@ def test_drives_of_a_prepared_set_are_those_held_out_of_training(prepared, reade
     assert (truth.told, truth.probes) == ({}, {})  # too short, and no world to drive
     assert truth.side.frames.shape == (15, 32, 64, 3)
     assert len(truth.clip().validate()) == 6
+    assert truth.clip().road is None
+
+
+def test_a_held_out_drive_begins_with_its_own_road(reader):
+    """As it is seen at the end of the context; the ego is between its edges, and has it before it for minutes."""
+    source = Source("reference", "", CAMERA, 20, 6)
+    clip = read_truth(source, 5, reader, False).clip().validate()
+    assert clip.road is not None
+    for t, seen in enumerate(clip.road):
+        truth = {name: column[t] for name, column in source.drive(5).info.items() if name.startswith("lane")}
+        left = float(np.interp(0.0, seen[0, :20, 0], seen[0, :20, 1]))
+        assert left == pytest.approx((truth["lane"] + 0.5) * truth["lane_width_m"] - truth["lane_offset_m"], abs=0.1)
+    assert np.linalg.norm(np.diff(clip.road[-1, 0], axis=0), axis=-1).sum() > 4000
 
 
 @pytest.mark.parametrize("frames", [80, 160])

@@ -1,5 +1,7 @@
 """A place: back in time is back to the bit, branches keep what was left, what is saved replays to the same frames."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -228,6 +230,7 @@ def context_clip(rows):
         tags=Tags(np.tile(Tags.named(weather="rain", caption="wet").codes, (5, 1)), "wet"),
         camera=camera,
         valid_mask=np.ones((camera.height_px, camera.width_px), dtype=bool),
+        road=rng.normal(size=(5, 2, 9, 2)).astype(np.float32),
     )
 
 
@@ -237,6 +240,9 @@ def test_a_context_comes_back_from_disk_as_it_was(rows, tmp_path):
     back = load_context(tmp_path / "a")
     assert np.array_equal(back.frames, clip.frames)
     assert np.array_equal(back.tags.codes, clip.tags.codes)
+    assert np.array_equal(back.road, clip.road)
+    save_context(tmp_path / "c", dataclasses.replace(clip, road=None))
+    assert load_context(tmp_path / "c").road is None
     assert np.array_equal(back.motion.speed_mps, clip.motion.speed_mps, equal_nan=True)
     assert (back.camera, back.tags.caption) == (clip.camera, "wet")
     tags = Tags.named(weather="fog")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.geometry.motion import VehicleState, drive
+from worldmodel.geometry.road import MAP_M
 from worldmodel.reference.drive import render_drive, start_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.reference.world import World
@@ -52,6 +53,16 @@ def any_drive(camera: Camera, n_frames: int, *, number: int, **fixed: Any) -> Dr
     origin = {"world": "reference", "seed": made.options.seed}
     truth = {**made.columns, "boxes": made.boxes}
     return Drive(list(made.frames), made.t_s, made.motion, made.controls, truth, made.tags, camera, origin)
+
+
+def road_of(camera: Camera, *, number: int, **fixed: Any) -> FloatArray:
+    """A map ``(2, P, 2)`` (``geometry.road``) of the road of ``any_drive``, in the axes of its first frame.
+
+    Raises:
+        ValueError: a camera without height, or an option that no drive has.
+    """
+    world, _ = start_drive(draw_options(_FIRST_SEED + number, **fixed), camera=camera, dt_s=_DT_S)
+    return world.road_seen(MAP_M)
 
 
 def paired_drives(

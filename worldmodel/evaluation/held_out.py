@@ -14,14 +14,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from worldmodel.datasets.windows import split
-from worldmodel.evaluation.control import any_drive, told_otherwise
+from worldmodel.evaluation.control import any_drive, road_of, told_otherwise
 from worldmodel.evaluation.pairs import Side, read_side
 from worldmodel.evaluation.probes import STEPS, probes_of
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.motion import dead_reckon
+from worldmodel.geometry.road import seen_from
 from worldmodel.perception.reader import Reader
 from worldmodel.simulation.footage import resized
 from worldmodel.simulation.starting import parse_tags
-from worldmodel.types import Camera, Clip, Drive, EgoMotion, FrameArray, Tags
+from worldmodel.types import Camera, Clip, Drive, EgoMotion, FloatArray, FrameArray, Tags
 
 #: Pictures of the reference world are rendered at least this high, and averaged down where a model's are smaller, as
 #: those it was trained on are.
@@ -74,6 +76,10 @@ class Source:
         origin = {"data": self.data, "episode": episode.episode_id}
         return Drive(clip.frames, clip.t_s, clip.motion, None, {}, clip.tags, clip.camera, origin)  # pyright: ignore[reportArgumentType]
 
+    def road(self, number: int) -> FloatArray | None:
+        """A map of the road of a drive, in the axes of its first frame; of a prepared set none is known."""
+        return road_of(self._large(), number=number, **self.fixed()) if self.data == "reference" else None
+
     def probes(self, number: int, told: Mapping[str, EgoMotion]) -> dict[str, FrameArray]:
         """The true world from the end of a drive's context on, moved by each motion; nothing of a prepared set."""
         if self.data != "reference":
@@ -104,6 +110,7 @@ class Truth:
         readings: of the frames from the newest of the context on; holds no frames itself.
         told: by name of a probe, what is told instead ``(P,)``; empty where the drive is not probed or too short.
         probes: what the true world then shows, read; empty where it cannot be driven so.
+        road: a map of its road ``(2, P, 2)`` in the axes of its first frame, where there is one.
     """
 
     drive: Drive
@@ -112,6 +119,7 @@ class Truth:
     readings: Side
     told: Mapping[str, EgoMotion]
     probes: Mapping[str, EgoMotion]
+    road: FloatArray | None = None
 
     @property
     def after(self) -> slice:
@@ -129,11 +137,15 @@ class Truth:
         return dataclasses.replace(self.readings, frames=np.asarray(self.drive.frames)[self.after])
 
     def clip(self) -> Clip:
-        """The context."""
-        drive, rows = self.drive, slice(0, self.context)
+        """The context, with a map of the road where there is one."""
+        drive, rows, road = self.drive, slice(0, self.context), None
         frames = np.asarray(drive.frames)[rows]
         motion = drive.motion[: self.context - 1].of_frames()
-        return Clip(frames, drive.t_s[rows], motion, drive.tags[rows], drive.camera, np.ones(frames.shape[1:3], bool))
+        if self.road is not None:
+            poses = dead_reckon(motion, drive.t_s[rows])
+            road = np.stack([seen_from(self.road, pose) for pose in poses]).astype(np.float32)
+        valid = np.ones(frames.shape[1:3], bool)
+        return Clip(frames, drive.t_s[rows], motion, drive.tags[rows], drive.camera, valid, road)
 
 
 def read_truth(source: Source, number: int, reader: Reader, probed: bool) -> Truth:
@@ -152,7 +164,8 @@ def read_truth(source: Source, number: int, reader: Reader, probed: bool) -> Tru
     dt_s = float(np.median(np.diff(drive.t_s)))
     true = {name: read_probe(f, dt_s, drive.camera, reader) for name, f in source.probes(number, told).items()}
     # The frames are the drive's: they need not travel twice.
-    return Truth(drive, source.context, probed, dataclasses.replace(side, frames=side.frames[:0]), told, true)
+    side = dataclasses.replace(side, frames=side.frames[:0])
+    return Truth(drive, source.context, probed, side, told, true, source.road(number))
 
 
 def read_probe(frames: FrameArray, dt_s: float, camera: Camera, reader: Reader) -> EgoMotion:

@@ -184,6 +184,7 @@ def save_context(path: Path, context: Clip | Tags) -> None:
             "yaw_rate_radps": context.motion.yaw_rate_radps,
             "valid_mask": context.valid_mask,
         }
+        arrays |= {} if context.road is None else {"road": np.ascontiguousarray(context.road)}
         about["camera"] = json.dumps(dataclasses.asdict(context.camera))
     save_file(arrays, path, about)
 
@@ -204,6 +205,7 @@ def load_context(path: Path) -> Clip | Tags:
         tags=tags,
         camera=Camera(**{**camera, "distortion": tuple(camera["distortion"])}),
         valid_mask=arrays["valid_mask"],
+        road=arrays.get("road"),
     ).validate()
 
 
