@@ -18,6 +18,7 @@ Writes leaving.md and leaving.png, pairs of true and learned frames of the drive
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from worldmodel.simulation.sheet import write_png
 from worldmodel.simulation.trials import DRAWN, Arena, Kind, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
 from worldmodel.simulation.worlds import WorldConfig, open_world
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
-from worldmodel.types import EgoMotion, FrameArray, Tags
+from worldmodel.types import Clip, EgoMotion, FrameArray, Tags
 
 FIRST = 100_000
 POLICIES = ("constant", "recorded")
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--mapless", action="store_true", help="the learned world is not told where the road lies")
     parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"))
     args = parser.parse_args()
     world, about = open_world(WorldConfig(model=args.model, threads=args.threads, compile=args.compile))
@@ -110,6 +112,8 @@ def main() -> None:
     device, dt_s = str(about["device"]), world.dt_s
     named = name_scenarios(DRAWN, count=args.scenarios, length_s=args.seconds, first=FIRST)
     trials = [make_trial(name, scenario, world.camera, dt_s=dt_s) for name, scenario in named.items()]
+    if args.mapless:
+        trials = [dataclasses.replace(trial, context=without_road(trial.context)) for trial in trials]
     true = TrueArena(world.camera, dt_s=dt_s)
     arenas: dict[str, Arena] = {
         "true": true, "kept": KeptArena(true, world.model.tokenizer), "learned": LearnedArena(world)
@@ -132,6 +136,11 @@ def main() -> None:
     report(drives, args.seconds, dt_s, args.out)
     left = [trial for trial, true in zip(trials, drives["constant", "true"]) if true.columns["truth.off_road"].any()]
     show(left[:8] or trials[:8], films, dt_s, args.out / "leaving.png")
+
+
+def without_road(context: Clip | Tags) -> Clip | Tags:
+    """The same context without its map."""
+    return dataclasses.replace(context, road=None) if isinstance(context, Clip) else context
 
 
 def report(drives: Drives, seconds: float, dt_s: float, out: Path) -> None:

@@ -27,6 +27,9 @@ from worldmodel.nn.transformer import Transformer, TransformerConfig
 #: Mean squared error of the moved frame before as a guess at a frame, in normalised latents: 0.16 of true drives
 #: (``benchmarks/moved_picture.py``), somewhat more of a world's own.
 MOVED_VARIANCE = 0.2
+#: What is told of the road is said so many times louder: taught to a network that has long learned to do without, it
+#: would hardly be heard in some hundred steps.
+_LOUD = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Dynamics(nn.Module):
         if self.config.moved and told.moved is not None:
             latent = latent + self._moved(told)
         if self.config.road and told.road is not None:
-            latent = latent + self.road_in(told.road.to(self.road_in.weight.dtype))[:, :, None]
+            latent = latent + self.road_in(_LOUD * told.road.to(self.road_in.weight.dtype))[:, :, None]
         groups = {f"view{v}": latent[:, :, v] for v in range(self.views)}
         groups["motion"] = motion_BT1D + signal_BT1D
         if told.tags is not None and self.config.tags:
