@@ -24,3 +24,18 @@ def test_weights_of_before_are_those_of_now() -> None:
     assert set(TagEmbedding(4).state_dict()) == {
         f"tables.{name}.weight" for name in ("weather", "time_of_day", "road_kind", "traffic", "event")
     }
+
+
+def test_tags_are_read_from_weights_of_another_vocabulary() -> None:
+    """Longer tables are cut, shorter ones keep what was never learned as it was born."""
+    mine = TagEmbedding(8)
+    state = {name: torch.randn_like(x) for name, x in mine.state_dict().items()}
+    longer = {name: torch.cat([x, torch.ones(5, 8)]) for name, x in state.items()}
+    mine.load_state_dict(longer)
+    assert all(torch.equal(x, state[name]) for name, x in mine.state_dict().items())
+    other = TagEmbedding(8)
+    born = {name: x.clone() for name, x in other.state_dict().items()}
+    other.load_state_dict({name: x[:2] for name, x in state.items()})
+    for name, x in other.state_dict().items():
+        assert torch.equal(x[:2], state[name][:2])
+        assert torch.equal(x[2:], born[name][2:])

@@ -9,6 +9,7 @@ Legend: B batch, T frames, F features, D width.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,6 @@ MOTION_CHANNELS = 4
 #: What each channel is divided by, after subtracting the offset, to span about [-1, 1].
 _OFFSET = (1.5, 0.0, 0.1, 1.5)
 _SCALE = (1.5, 0.06, 0.03, 0.7)
-#: Room to grow: the vocabulary may be extended at the end without changing the weights' shapes.
-_NAMES = 16
 
 
 def motion_channels(
@@ -93,13 +92,23 @@ class TagEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.tables = nn.ModuleDict({name: nn.Embedding(_NAMES, width) for name in VOCABULARY})
+        self.tables = nn.ModuleDict({tag: nn.Embedding(len(names), width) for tag, names in VOCABULARY.items()})
         for weight in self.tables.parameters():
             nn.init.normal_(weight, std=0.02)
-        heard_CK = torch.arange(_NAMES).repeat(len(VOCABULARY), 1)
+        heard_CK = torch.arange(max(map(len, VOCABULARY.values()))).repeat(len(VOCABULARY), 1)
         events = VOCABULARY["event"]
         heard_CK[list(VOCABULARY).index("event"), [events.index(name) for name in OUTCOMES]] = events.index("none")
         self.register_buffer("heard_CK", heard_CK, persistent=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Torch's hook: the vocabulary may have been extended at its end since, or the tables had room to grow."""
+        for name, table in self.tables.items():
+            key, known = f"{prefix}tables.{name}.weight", table.weight.detach().clone()  # pyright: ignore
+            if key in state_dict:
+                rows = state_dict[key][: len(known)]
+                known[: len(rows)] = rows
+                state_dict[key] = known
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, codes: Int[Tensor, "*p c"]) -> Float[Tensor, "*p d"]:
         """Codes in the order of ``types.VOCABULARY``."""
