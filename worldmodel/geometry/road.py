@@ -22,7 +22,7 @@ BEHIND_M, AHEAD_M = SPACING_M * BEHIND, SPACING_M * (POINTS - BEHIND)
 MAP_M = 5000.0
 
 
-def seen_from(points_m: FloatArray, pose: PoseArray) -> NDArray[np.float64]:
+def seen_from(points_m: NDArray[np.floating], pose: PoseArray) -> NDArray[np.float64]:
     """Points ``(..., 2)`` in the axes of one pose ``(3,)`` that is given in theirs."""
     x, y, heading = (float(value) for value in pose)
     ahead = np.asarray(points_m, dtype=np.float64) - (x, y)
@@ -30,7 +30,7 @@ def seen_from(points_m: FloatArray, pose: PoseArray) -> NDArray[np.float64]:
     return np.stack([cos * ahead[..., 0] + sin * ahead[..., 1], cos * ahead[..., 1] - sin * ahead[..., 0]], axis=-1)
 
 
-def window(road_m: FloatArray, pose: PoseArray) -> NDArray[np.float32]:
+def window(road_m: NDArray[np.floating], pose: PoseArray) -> NDArray[np.float32]:
     """The part ``(2, POINTS, 2)`` of a map about a pose ``(3,)``, in its axes; NaN where the map does not reach.
 
     Nothing of it is seen from a pose that is not known.
@@ -46,7 +46,7 @@ def window(road_m: FloatArray, pose: PoseArray) -> NDArray[np.float32]:
     return nothing
 
 
-def along(road_m: FloatArray, motion: EgoMotion, t_s: FloatArray) -> NDArray[np.float32]:
+def along(road_m: NDArray[np.floating], motion: EgoMotion, t_s: FloatArray) -> NDArray[np.float32]:
     """A map in the axes of the last of T frames, as each of them sees it, ``(T, 2, P, 2)``.
 
     ``motion`` is ``(T,)``; where a frame's way to the last is not known, neither is the road.
