@@ -52,7 +52,7 @@ def overheard(world: Session) -> list[torch.Tensor]:
 @pytest.fixture(params=[(1.0, False), (0.4, False), (1.0, True)], ids=["", "remembers", "told of the road"])
 def world(request: pytest.FixtureRequest) -> Session:
     newest, road = request.param
-    return Session(tiny_model(newest=newest, road=road), sampler=SamplerConfig(2, past_tau=0.7))
+    return Session(tiny_model(1, newest=newest, road=road), sampler=SamplerConfig(2, past_tau=0.7))
 
 
 def test_it_is_a_world(world: Session) -> None:
