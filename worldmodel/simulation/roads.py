@@ -54,5 +54,4 @@ class Roads:
     def windows(self) -> NDArray[np.float32]:
         """What lies about each ego ``(B, 2, K, 2)``, in its axes; NaN where it is not known."""
         nowhere = np.full((2, POINTS, 2), np.nan, np.float32)
-        seen = [nowhere if road is None else window(road, pose) for road, pose in zip(self.maps, self.poses)]
-        return np.stack(seen) if seen else nowhere[None][:0]
+        return np.stack([nowhere if road is None else window(road, pose) for road, pose in zip(self.maps, self.poses)])
