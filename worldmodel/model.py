@@ -169,6 +169,7 @@ def move_ahead(
     *,
     frames_BVCHW: Tensor | None = None,
     in_turn: bool = False,
+    road_BEK2: Tensor | None = None,
 ) -> Ahead:
     """Frames, and what is remembered of those before, as the motion would leave them (``tokenizer.moving``).
 
@@ -180,6 +181,8 @@ def move_ahead(
         memory_BV4HW: what this returned a frame ago, or ``no_memory``.
         frames_BVCHW: those of ``z_BVNC``, where somebody has decoded them already.
         in_turn: whether rows are one drive's frames, one after the other; the memory is that of the first.
+        road_BEK2: windows of maps about the frames, by which their road is put right (``tokenizer.astray``); NaN where
+            not known, ``None`` for nowhere.
     """
     displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
     latents, remembers = dynamics.denormalise(z_BVNC), dynamics.config.newest < 1
@@ -194,6 +197,7 @@ def move_ahead(
         move_latents(
             tokenizer, z, displacement_m, turn_rad, height_m,
             frames_BCHW=x, earlier=y, memory_B4HW=m, newest=dynamics.config.newest, in_turn=in_turn,
+            road_BEK2=road_BEK2,
         )
         for z, x, y, m in zip(latents.unbind(1), frames, earlier, memory)
     ]  # fmt: skip

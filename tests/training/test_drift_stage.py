@@ -23,7 +23,7 @@ WITHOUT = dataclasses.replace(TOKENIZER, drift_widths=())
 
 def config(tmp_path: Path, out: str, **changes) -> TrainConfig:
     data = DataConfig(drives=2, drive_s=2.0, processes=1, validation_share=0.0, cache=str(tmp_path / "cache"))
-    stages = {f"{name}_stage": NOTHING for name in ("tokenizer", "depth", "drift", "dynamics")}
+    stages = {f"{name}_stage": NOTHING for name in ("tokenizer", "depth", "drift", "astray", "dynamics")}
     return TrainConfig(out=str(tmp_path / out), data=data, progress=False, threads=1, **{**stages, **changes})
 
 

@@ -1,6 +1,7 @@
 """What a network is shown moved is the same in a running world, in training on latents and on own drives, and when it
 is asked for its surprise."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.evaluation import surprise
 from worldmodel.geometry.camera import canonical_camera
+from worldmodel.geometry.road import POINTS
 from worldmodel.model import Ahead, Past, WorldModel, decoded, move_ahead, no_memory
 from worldmodel.simulation import session
 from worldmodel.tokenizer.drift import STEPS_AGO
@@ -134,12 +136,17 @@ def test_own_drives_are_moved_by_their_own_past(model: WorldModel) -> None:
         generator = torch.Generator().manual_seed(k)
         motion = torch.rand(1, LENGTH, 4, generator=generator) * torch.tensor([2.0, 0.05, 0.1, 1.5])
         clean = torch.randn(1, LENGTH, 1, model.tokenizer.config.tokens, model.dynamics.channels, generator=generator)
-        return Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean), clean
+        told = Told(motion, torch.zeros(1, LENGTH, len(VOCABULARY), dtype=torch.int64), clean)
+        # Frames of some lives have a map, somewhere beside the ego.
+        x_m = (4.0 * torch.arange(POINTS) - 12).expand(1, LENGTH, 2, -1)
+        y_m = torch.rand(1, LENGTH, 2, 1, generator=generator) + torch.tensor([2.0, -3.0])[:, None]
+        road = torch.stack([x_m, y_m.expand_as(x_m)], dim=-1)
+        return dataclasses.replace(told, map=road if k % 3 else torch.full_like(road, torch.nan)), clean
 
     own = OwnDrives(life, rows=4, true_frames=2, beginners=Brief(2, life=8))
     # Told all of it, one is shown what was moved as it is.
     sampler, generator = SamplerConfig(1, moved_tau=1.0), torch.Generator().manual_seed(0)
-    rounds = []
+    rounds, righted = [], []
     for _ in range(8):
         own.advance(model.dynamics, model.tokenizer, generator, frames=2, sampler=sampler)
         state = own.state()
@@ -153,10 +160,14 @@ def test_own_drives_are_moved_by_their_own_past(model: WorldModel) -> None:
                 before = None if led is None else decoded(model.tokenizer, model.dynamics, latents[None, t - 4])
                 past = None if led is None or before is None else Past(before, led)
                 args = (model.tokenizer, model.dynamics, latents[None, t - 1], motion[:, t], past, memory)
-                moved, memory = move_ahead(*args)
+                # By the map about the last frame, where the next is drawn.
+                road = own._told.map[row, t - 1][None] if own._told.map is not None and t >= own._shown[row] else None
+                moved, memory = move_ahead(*args, road_BEK2=road)
+                righted.append(not alike(moved, move_ahead(*args).z_BVNC))
                 assert alike(shown[t], moved[0]), (row, age, t)
     assert any(len(set(ages)) > 1 for ages in rounds)
     assert any(min(ages) < STEPS_AGO for ages in rounds[2:]), "a row began anew"
+    assert 0 < sum(righted) < len(righted)
 
 
 def test_the_motion_between_is_that_of_its_steps_alone() -> None:

@@ -68,6 +68,8 @@ class Told:
             and noised to ``moved_tau``; NaN where the motion is not known. ``None`` for none.
         moved_tau: ``(B, T)`` their signal level.
         road: ``(B, T, N, F)`` where the road lies (``dynamics.road``), zeros where not known; ``None`` for nowhere.
+        map: ``(B, T, E, K, 2)`` windows of the maps that tell it (``geometry.road``), NaN where not known: no network
+            sees them, but what is moved is put right by them (``tokenizer.astray``). ``None`` for nowhere.
     """
 
     motion: Float[Tensor, "b t f"]
@@ -75,6 +77,7 @@ class Told:
     moved: Float[Tensor, "b t v n c"] | None = None
     moved_tau: Float[Tensor, "b t"] | None = None
     road: Float[Tensor, "b t n f"] | None = None
+    map: Float[Tensor, "b t e k 2"] | None = None
 
     def rows(self, index: slice | Tensor | tuple[slice | Tensor, ...]) -> Told:
         """The same for some rows of the batch or, given two indices, for some frames of some rows."""
@@ -86,7 +89,7 @@ class Told:
         motion[..., :2] = torch.nan
         moved = None if self.moved is None else torch.full_like(self.moved, torch.nan)
         road = None if self.road is None else torch.zeros_like(self.road)
-        return Told(motion, self.tags, moved, self.moved_tau, road)
+        return dataclasses.replace(self, motion=motion, moved=moved, road=road)
 
     def without_tags(self) -> Told:
         """The same with every tag unknown."""

@@ -30,7 +30,9 @@ def street_inverse_depth(height_m_B: Tensor, camera: Camera) -> Tensor:
     return torch.maximum(ground_BHW, left_W.abs() / SIDE_M)
 
 
-def source_pixels(parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+def source_pixels(
+    parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera, *, aside_BHW: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Columns and rows ``(B, H, W)`` of the earlier picture that each pixel of the later one shows.
 
     A later ray (1, l, y) (forwards, left, down, per metre of depth), seen from the earlier pose, is that ray turned,
@@ -41,26 +43,34 @@ def source_pixels(parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera) -> t
         parallax_BHW: of what the later picture shows; 0 is infinitely far, or comes along with the ego.
         turn_rad_B: from the earlier picture to the later.
         camera: level, of both pictures.
+        aside_BHW: by how much farther left it is there, per metre of depth, whatever the motion; ``None`` for nothing.
     """
     turn_B11, parallax_BHW = turn_rad_B.float()[:, None, None], parallax_BHW.float()
     left_W, down_H1 = _rays(camera, parallax_BHW.device)
     cos, sin = torch.cos(turn_B11), torch.sin(turn_B11)
     forward = (cos - sin * left_W + parallax_BHW * torch.cos(turn_B11 / 2)).clamp(min=0.05)
     left = sin + cos * left_W + parallax_BHW * torch.sin(turn_B11 / 2)
+    left = left if aside_BHW is None else left + aside_BHW
     return camera.cx_px - camera.fx_px * left / forward, camera.cy_px + camera.fy_px * down_H1 / forward
 
 
 def reproject(
-    frames_BCHW: Tensor, parallax_BHW: Tensor, turn_rad_B: Tensor, camera: Camera, *, sampling: str = "bicubic"
+    frames_BCHW: Tensor,
+    parallax_BHW: Tensor,
+    turn_rad_B: Tensor,
+    camera: Camera,
+    *,
+    aside_BHW: Tensor | None = None,
+    sampling: str = "bicubic",
 ) -> Tensor:
     """Pictures as they would look after the motion; what was not in view repeats the nearest pixel that was.
 
     Args:
         frames_BCHW: floats.
-        parallax_BHW, turn_rad_B, camera: see ``source_pixels``; all finite.
+        parallax_BHW, turn_rad_B, camera, aside_BHW: see ``source_pixels``; all finite.
         sampling: ``bicubic`` to look at, ``bilinear`` to learn from.
     """
-    u, v = source_pixels(parallax_BHW, turn_rad_B, camera)
+    u, v = source_pixels(parallax_BHW, turn_rad_B, camera, aside_BHW=aside_BHW)
     grid = torch.stack([(u + 0.5) / camera.width_px, (v + 0.5) / camera.height_px], dim=-1) * 2 - 1
     x = F.grid_sample(frames_BCHW.float(), grid, mode=sampling, padding_mode="border", align_corners=False)
     return x.to(frames_BCHW.dtype)

@@ -51,6 +51,10 @@ class Roads:
         """After a motion ``(B,)``."""
         return Roads(self.maps, advance(self.poses, motion, dt_s))
 
+    def known(self) -> bool:
+        """Whether any row has a map."""
+        return any(road is not None for road in self.maps)
+
     def windows(self) -> NDArray[np.float32]:
         """What lies about each ego ``(B, 2, K, 2)``, in its axes; NaN where it is not known."""
         nowhere = np.full((2, POINTS, 2), np.nan, np.float32)

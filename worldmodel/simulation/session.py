@@ -168,7 +168,7 @@ class Session:
             raise ValueError(f"observe: frames are {frames.shape}, expected {wanted}")
         if tags is not None:
             self._tags = np.array(np.broadcast_to(tags.validate().codes, self._tags.shape))
-        told = self._led_by(motion)
+        told = self._led_by(motion, seen=True)
         latents = self.model.tokenizer.encode(
             to_network(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
         )
@@ -321,13 +321,17 @@ class Session:
         state = self._state()
         return row_noise(state.shape[1:], self._seeds, self._steps, stream=stream, like=state)
 
-    def _led_by(self, motion: EgoMotion) -> Told:
-        """What the next frames are told: of the motion that leads to them, and of the road as it then lies."""
-        rows = EgoMotion(*(np.broadcast_to(x, (self.batch,)) for x in (motion.speed_mps, motion.yaw_rate_radps)))
-        self._roads = self._roads.moved(rows, self.dt_s)
-        return self._told(rows.speed_mps, rows.yaw_rate_radps, np.full(self.batch, self.dt_s))
+    def _led_by(self, motion: EgoMotion, *, seen: bool = False) -> Told:
+        """What the next frames are told: of the motion that leads to them, and of the road as it then lies.
 
-    def _told(self, speed_mps: NDArray, yaw_rate_radps: NDArray, dt_s: NDArray) -> Told:
+        Unless they have been seen, the last frames are put right where their road has gone astray from its map.
+        """
+        rows = EgoMotion(*(np.broadcast_to(x, (self.batch,)) for x in (motion.speed_mps, motion.yaw_rate_radps)))
+        before, self._roads = self._roads, self._roads.moved(rows, self.dt_s)
+        dt_s = np.full(self.batch, self.dt_s)
+        return self._told(rows.speed_mps, rows.yaw_rate_radps, dt_s, before=None if seen else before)
+
+    def _told(self, speed_mps: NDArray, yaw_rate_radps: NDArray, dt_s: NDArray, *, before: Roads | None = None) -> Told:
         speed, yaw_rate, dt, height = (
             torch.from_numpy(np.array(x)) for x in (speed_mps, yaw_rate_radps, dt_s, self._height_m)
         )
@@ -348,8 +352,11 @@ class Session:
                 if earlier is None:
                     earlier = decoded(tokenizer, self.model.dynamics, self._before[:, 0])
                 past = Past(earlier, self._led)
+            road = None
+            if tokenizer.astray is not None and before is not None and before.known():
+                road = torch.from_numpy(before.windows()).to(self.device)
             args = (tokenizer, dynamics, self._state(), told.motion[:, 0], past, self._memory)
-            moved, self._memory = move_ahead(*args, frames_BVCHW=pictures)
+            moved, self._memory = move_ahead(*args, frames_BVCHW=pictures, road_BEK2=road)
         return shown(told, moved.float(), self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:

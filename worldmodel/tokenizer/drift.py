@@ -139,7 +139,7 @@ def look_ahead(
         sampling: see ``reproject``.
     """
     args = (frames_BCHW, displacement_m_B, turn_rad_B, height_m_B, camera)
-    parallax_BHW = parallax_ahead(depth, drift, *args, earlier=earlier)
+    parallax_BHW, _ = parallax_ahead(depth, drift, *args, earlier=earlier)
     return reproject(frames_BCHW, parallax_BHW, turn_rad_B, camera, sampling=sampling)
 
 
@@ -153,15 +153,15 @@ def parallax_ahead(
     camera: Camera,
     *,
     earlier: Earlier | None = None,
-) -> Tensor:
-    """``(B, H, W)`` parallax of what will be seen after the motion; arguments as of ``look_ahead``."""
+) -> tuple[Tensor, Tensor]:
+    """Parallax and inverse depth ``(B, H, W)`` of what will be seen after the motion, see ``look_ahead``."""
     depth_BHW = inverse_depth(depth, frames_BCHW, displacement_m_B, turn_rad_B, height_m_B, camera)
     parallax_BHW = displacement_m_B[:, None, None] * depth_BHW
     if drift is None or earlier is None:
-        return parallax_BHW
+        return parallax_BHW, depth_BHW
     args = (frames_BCHW, displacement_m_B, turn_rad_B, depth_BHW, camera, earlier)
     somebody_BHW, drift_BHW = drifting(drift, *args)
-    return parallax_BHW + presence(somebody_BHW) * drift_BHW
+    return parallax_BHW + presence(somebody_BHW) * drift_BHW, depth_BHW
 
 
 def drift_loss(

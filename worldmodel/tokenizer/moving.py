@@ -19,6 +19,7 @@ from torch import Tensor
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.geometry.reprojection import reproject
 from worldmodel.nn.shapes import Float
+from worldmodel.tokenizer.astray import astray, put_right
 from worldmodel.tokenizer.drift import Earlier, parallax_ahead
 from worldmodel.tokenizer.tokenizer import Tokenizer
 
@@ -51,6 +52,7 @@ def move_latents(
     memory_B4HW: Tensor | None = None,
     newest: float = 1.0,
     in_turn: bool = False,
+    road_BEK2: Tensor | None = None,
 ) -> Moved:
     """What has been seen, reprojected.
 
@@ -66,6 +68,8 @@ def move_latents(
         newest: the least share of what is remembered that a new picture replaces; 1 remembers nothing.
         in_turn: whether each row is the picture after that of the row before, whose memory it then goes on from; the
             memory that is given is that of the first row.
+        road_BEK2: windows of maps about the earlier pictures, by which their road is put right (``astray``), where the
+            tokenizer has learned to; NaN where not known, ``None`` for nowhere.
     """
     known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
     shape = (tokenizer.config.height_px, tokenizer.config.width_px)
@@ -81,7 +85,11 @@ def move_latents(
     if earlier is not None:
         earlier = earlier._replace(frames_BCHW=earlier.frames_BCHW.clamp(-1, 1))
     about = (displacement_m_B, turn_rad_B, height_m_B, camera)
-    parallax_BHW = parallax_ahead(tokenizer.depth, tokenizer.drift, frames_BCHW, *about, earlier=earlier)
+    parallax_BHW, depth_BHW = parallax_ahead(tokenizer.depth, tokenizer.drift, frames_BCHW, *about, earlier=earlier)
+    aside_BHW = torch.zeros_like(depth_BHW)
+    if tokenizer.astray is not None and road_BEK2 is not None:
+        found = astray(tokenizer.astray, frames_BCHW, road_BEK2, height_m_B, camera)
+        aside_BHW = put_right(found, depth_BHW, displacement_m_B, camera)
     share_B1HW = (newest + _FINER * parallax_BHW.abs()).clamp(max=1)[:, None].float()
     known_B111 = known_B[:, None, None, None]
     share_B1HW = torch.where(known_B111, share_B1HW, torch.nan)
@@ -92,7 +100,8 @@ def move_latents(
         parts = [slice(i, i + 1) for i in range(len(known_B))]
     for rows in parts:
         seen_BCHW = refreshed(frames_BCHW[rows], memories[-1] if memories else before)
-        moved_BCHW = reproject(seen_BCHW, parallax_BHW[rows], turn_rad_B[rows], camera).clamp(-1, 1).float()
+        how = (parallax_BHW[rows], turn_rad_B[rows], camera)
+        moved_BCHW = reproject(seen_BCHW, *how, aside_BHW=aside_BHW[rows]).clamp(-1, 1).float()
         memories.append(torch.cat([moved_BCHW, share_B1HW[rows]], dim=1))
     memory_B4HW = torch.cat(memories)
     moved_BND = tokenizer.encode(memory_B4HW[:, :3]).to(latents_BND.dtype)

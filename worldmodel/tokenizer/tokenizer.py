@@ -17,8 +17,12 @@ from torch import Tensor, nn
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 from worldmodel.nn.transformer import Transformer, TransformerConfig
+from worldmodel.tokenizer.astray import AstrayNetwork
 from worldmodel.tokenizer.depth import DepthNetwork
 from worldmodel.tokenizer.drift import DriftNetwork
+
+#: Of a configuration, what may be learned later than the rest: a tokenizer may have it or not.
+LATER = ("drift_widths", "astray_width")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,8 @@ class TokenizerConfig:
         latent_noise: standard deviation of the noise on latents, drawn per frame from 0 to this.
         depth_widths, drift_widths: channels of the networks that say how far things are (``depth``) and how they move
             by themselves (``drift``); empty for none.
+        astray_width: channels of the network that says how far a road has gone astray from its map (``astray``); 0 for
+            none.
     """
 
     height_px: int = 128
@@ -56,6 +62,7 @@ class TokenizerConfig:
     latent_noise: float = 0.1
     depth_widths: tuple[int, ...] = (24, 32, 48, 64)
     drift_widths: tuple[int, ...] = ()
+    astray_width: int = 0
 
     @property
     def stem_grid(self) -> tuple[int, int]:
@@ -73,10 +80,10 @@ class TokenizerConfig:
         return self.latent_grid[0] * self.latent_grid[1]
 
     def shaped_like(self, other: TokenizerConfig) -> bool:
-        """Whether weights of the one fit the other, but for a drift that only one of them has: that is learned later.
-        Masks and noise are how it is trained, not what it is."""
+        """Whether weights of the one fit the other, but for what only one of them has and is learned later: drift, and
+        how roads go astray. Masks and noise are how it is trained, not what it is."""
         free = ["mask_rate_max", "mask_share", "latent_noise"]
-        free += [] if self.drift_widths and other.drift_widths else ["drift_widths"]
+        free += [name for name in LATER if not (getattr(self, name) and getattr(other, name))]
         return dataclasses.replace(self, **{name: getattr(other, name) for name in free}) == other
 
     def validate(self) -> TokenizerConfig:
@@ -152,6 +159,7 @@ class Tokenizer(nn.Module):
         #: Trained by itself, after the rest, on pairs of frames.
         self.depth = DepthNetwork(c.depth_widths) if c.depth_widths else None
         self.drift = DriftNetwork(c.drift_widths) if c.drift_widths else None
+        self.astray = AstrayNetwork(c.astray_width) if c.astray_width else None
 
     def encode(
         self, frames_BCHW: Float[Tensor, "b c h w"], *, visible_BN: Tensor | None = None

@@ -162,6 +162,8 @@ class TrainConfig:
         tokenizer, reconstruction, tokenizer_stage: the first component and its training.
         depth_stage: training of the tokenizer's depth, after the rest of it; its batch is in pairs of frames.
         drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
+        astray_stage: training of what reads how far roads have gone astray from their maps, after that, where it has it
+            and the road is known; its batch is in frames.
         dynamics, objective, clips, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
@@ -191,6 +193,9 @@ class TrainConfig:
     )
     drift_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(4000, batch=24, learning_rate=2.5e-3, picture_every=1000)
+    )
+    astray_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(4000, batch=32, learning_rate=3e-3, weight_decay=1e-3, picture_every=0)
     )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
@@ -228,6 +233,11 @@ class TrainConfig:
         """Whether the run teaches drift; one that comes along with ``init`` stays as it is where none is configured."""
         return bool(self.trains == "model" and self.tokenizer.drift_widths and self.drift_stage.steps)
 
+    @property
+    def learns_astray(self) -> bool:
+        """The same of how far roads go astray."""
+        return bool(self.trains == "model" and self.tokenizer.astray_width and self.astray_stage.steps)
+
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
@@ -248,6 +258,11 @@ class TrainConfig:
             raise ValueError(
                 "drift_stage: learns from every frame of the reference world, where boxes of road users are known; say "
                 "drift_stage.steps=0 or tokenizer.drift_widths=[]"
+            )
+        if self.learns_astray and self.data.source != "reference":
+            raise ValueError(
+                "astray_stage: learns from the reference world, where the road is known; say astray_stage.steps=0 or "
+                "tokenizer.astray_width=0"
             )
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")

@@ -176,7 +176,8 @@ class DistilStage(Stage):
         there = BoxedBatch(*(x.to(self.device) for x in as_tensors(batch)))
         told, clean = prepare_clips(there, self.network, self.run_config.tokenizer)
         if told.road is not None and number * _SPREAD % 1 < self.run_config.objective.drop_road:
-            told = dataclasses.replace(told, road=torch.zeros_like(told.road))
+            nowhere = None if told.map is None else torch.full_like(told.map, torch.nan)
+            told = dataclasses.replace(told, road=torch.zeros_like(told.road), map=nowhere)
         return told, clean
 
 

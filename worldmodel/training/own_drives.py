@@ -111,7 +111,7 @@ class OwnDrives:
             age = hand_over(torch.tensor(self._ages), self._own.device)
             told, before = self._told.rows((rows[:, None], age[:, None])), self._own[rows, (age - 1).clamp(min=0)]
             if network.config.moved:
-                moved = self._move(network, tokenizer, age, told.motion[:, 0])
+                moved = self._move(network, tokenizer, age, told.motion[:, 0], drawn=age >= shown_frames)
                 moved = torch.where((age == 0)[:, None, None, None], torch.nan, moved)
                 tau = _between(sampler.moved_tau, generator)
                 told = shown(told, moved, noise_like(moved, generator), tau)
@@ -126,8 +126,10 @@ class OwnDrives:
             commit_frame(network, newest, noise[1], told, self._ring, _between(sampler.past_tau, generator))
             self._ages = [t + 1 for t in self._ages]
 
-    def _move(self, network: Dynamics, tokenizer: Tokenizer, age: Tensor, motion_RF: Tensor) -> Tensor:
-        """The newest frame of every row, as the motion leaves it."""
+    def _move(
+        self, network: Dynamics, tokenizer: Tokenizer, age: Tensor, motion_RF: Tensor, *, drawn: Tensor
+    ) -> Tensor:
+        """The newest frame of every row, as the motion leaves it, and put right where the next is to be drawn."""
         rows = torch.arange(self.rows, device=age.device)
 
         def own(frames_ago: int) -> Tensor:
@@ -141,7 +143,11 @@ class OwnDrives:
         # Of a row that has too few frames, what lies there is of its life before.
         past = Past(earlier, torch.where((age > STEPS_AGO)[:, None, None], led_RKF, torch.nan))
         args = (tokenizer, network, own(1), motion_RF, past, self._memory)
-        moved, memory = move_ahead(*args, frames_BVCHW=self._pictures[-1])
+        road = None
+        if self._told.map is not None:
+            about = self._told.map[rows, (age - 1).clamp(min=0)]
+            road = torch.where(drawn[:, None, None, None], about, torch.nan)
+        moved, memory = move_ahead(*args, frames_BVCHW=self._pictures[-1], road_BEK2=road)
         # Before a first frame there was nothing, whatever the motion that led to it.
         self._memory = torch.where((age == 0)[:, None, None, None, None], torch.nan, memory)
         return moved
@@ -191,7 +197,7 @@ class OwnDrives:
             return {}
         ring = (self._ring.keys, self._ring.values, self._ring.slot, self._ring.count_B)
         numbers = {"ages": self._ages, "ends": self._ends, "born": self._born}
-        told = (self._told.motion, self._told.tags, self._told.moved, self._told.moved_tau, self._told.road)
+        told = [getattr(self._told, field.name) for field in dataclasses.fields(Told)]
         own = (self._own, self._moved, self._memory)
         return {"ring": ring, "own": own, "told": told, "clean": self._clean, **numbers}
 
@@ -220,7 +226,7 @@ class OwnDrives:
             return None if x is None else x.repeat(self.rows, *[1] * (x.ndim - 1))
 
         self._clean = first.repeat(self.rows, 1, 1, 1, 1)
-        parts = room(told.tags), room(told.moved), None, room(told.road)
+        parts = room(told.tags), room(told.moved), None, room(told.road), room(told.map)
         self._told = Told(told.motion.repeat(self.rows, 1, 1), *parts)
         self._own = torch.zeros_like(self._clean)
         self._moved = torch.full_like(self._own, torch.nan)
@@ -248,7 +254,7 @@ class OwnDrives:
         spare = clean.shape[1] - self._lives[row] if is_brief else 0
         first = int(spare * (number * 0.6180339887 % 1))
         self._clean[row] = clean[0].roll(-first, 0)
-        for part in ("motion", "tags", "moved", "road"):
+        for part in ("motion", "tags", "moved", "road", "map"):
             mine, its = getattr(self._told, part), getattr(told, part)
             if mine is not None and its is not None:
                 mine[row] = its[0].roll(-first, 0)

@@ -193,10 +193,12 @@ def continue_drive(
     unknown = torch.full_like(outgoing[:1], torch.nan)
     incoming = torch.cat([unknown, outgoing[:-1]]).to(device)
     tags = torch.from_numpy(clip.tags.codes).to(device)
-    road = None
-    if network.config.road and clip.road is not None:
-        there, grid = torch.from_numpy(np.array(clip.road[None])).to(device), tokenizer.config.latent_grid
-        road = road_features(there, outgoing[None, :, 3].to(device), clip.camera, grid)
+    there = road = None
+    if clip.road is not None:
+        there = torch.from_numpy(np.array(clip.road)).to(device)
+    if network.config.road and there is not None:
+        heights = outgoing[None, :, 3].to(device)
+        road = road_features(there[None], heights, clip.camera, tokenizer.config.latent_grid)
     generator = torch.Generator().manual_seed(0)
     ring = network.transformer.new_ring(1, network.frame_tokens(), like=incoming)
     known = tokenizer.encode(to_network(torch.from_numpy(clip.frames[:context]).to(device)))
@@ -209,7 +211,8 @@ def continue_drive(
             led = incoming[None, t - STEPS_AGO : t]
             past = Past(pictures[t - 1 - STEPS_AGO], led) if t > STEPS_AGO else None
             args = (tokenizer, network, z, incoming[t : t + 1], past, memory)
-            moved, memory = move_ahead(*args, frames_BVCHW=pictures[-1])
+            about = there[t - 1 : t] if there is not None and t >= context else None
+            moved, memory = move_ahead(*args, frames_BVCHW=pictures[-1], road_BEK2=about)
             told = shown(told, moved, noise[2:], sampler.moved_tau)
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, sampler)
         pictures.append(decoded(tokenizer, network, z))

@@ -1,8 +1,8 @@
-"""The order of things: data, tokenizer, its depth and drift, latent cache, dynamics, model.
+"""The order of things: data, tokenizer, its depth, drift and what reads roads, latent cache, dynamics, model.
 
-Stages resume where they were killed. What a run leaves in its folder: ``tokenizer/``, ``depth/``, ``drift/`` and
-``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and the finished model's
-safetensors files.
+Stages resume where they were killed. What a run leaves in its folder: ``tokenizer/``, ``depth/``, ``drift/``,
+``astray/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and the
+finished model's safetensors files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from worldmodel.nn.transformer import compile_blocks
 from worldmodel.perception.network import Perceiver
 from worldmodel.perception.reader import load_perceiver, save_perceiver
 from worldmodel.text.encoder import TextEncoder, save_encoder
-from worldmodel.tokenizer.tokenizer import Tokenizer
+from worldmodel.tokenizer.tokenizer import LATER, Tokenizer
 from worldmodel.training import wording
+from worldmodel.training.astray import AstrayStage
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
@@ -136,16 +137,16 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
     out = Path(config.out)
     if (out / "tokenizer.safetensors").is_file():
         tokenizer = load_tokenizer(out)
-        lacks_drift = config.tokenizer.drift_widths and tokenizer.drift is None
-        if tokenizer.config.shaped_like(config.tokenizer) and not lacks_drift:
+        lacks = [name for name in LATER if getattr(config.tokenizer, name) and not getattr(tokenizer.config, name)]
+        if tokenizer.config.shaped_like(config.tokenizer) and not lacks:
             return tokenizer
         raise ValueError(f"{out}/tokenizer.safetensors has another shape than this configuration; choose another out=")
     torch.manual_seed(config.seed)
     network = Tokenizer(config.tokenizer)
     if config.init:
         found = _tokenizer_of_init(config)
-        if not config.tokenizer.drift_widths:
-            network = Tokenizer(dataclasses.replace(config.tokenizer, drift_widths=found.config.drift_widths))
+        along = {name: getattr(found.config, name) for name in LATER if not getattr(config.tokenizer, name)}
+        network = Tokenizer(dataclasses.replace(config.tokenizer, **along))
         network.load_state_dict(network.state_dict() | found.state_dict())
     if config.tokenizer_stage.steps:
         weights = config.reconstruction
@@ -168,6 +169,10 @@ def train_tokenizer(config: TrainConfig, train: Sets, held_out: list[MemoryEpiso
         stage = DriftStage(config, network.drift.requires_grad_(True).train(), network)
         windows = WithBoxes(_windows(config, train, DriftStage.length, config.drift_stage.batch))
         fit(config, stage, windows, config.drift_stage, [Drifts(out / "pictures", held_out)])
+    if network.astray is not None and config.learns_astray:
+        freeze(network)
+        stage = AstrayStage(config, network.astray.requires_grad_(True).train(), network)
+        fit(config, stage, WithBoxes(_windows(config, train, 1, config.astray_stage.batch)), config.astray_stage, [])
     save_tokenizer(network, out)
     # Read back, so that latents are those of the weights as they are shipped.
     return load_tokenizer(out)

@@ -67,7 +67,7 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     boxes = config.trains == "perception" or config.reconstruction.users or config.objective.users
     boxes = boxes or config.learns_drift
     key += ("boxes",) if boxes else ()
-    key += ("road",) if config.dynamics.road else ()  # nor did they carry the road
+    key += ("road",) if config.dynamics.road or config.learns_astray else ()  # nor did they carry the road
     key += ("every", data.every) if data.every > 1 else ()
     others = [sorted(group.items()) for group in _others(data)]
     key += ("other", data.other_share, repr(others if len(others) > 1 else others[0])) if data.other_share else ()

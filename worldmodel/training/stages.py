@@ -352,7 +352,7 @@ def prepare_clips(batch: Any, network: Dynamics, shape: TokenizerConfig) -> tupl
     if network.config.road:
         camera, height_BT = canonical_camera(shape.height_px, shape.width_px), batch.camera_height_m[:, None]
         road = road_features(batch.road, height_BT.expand(speed.shape), camera, shape.latent_grid)
-    return Told(incoming(outgoing), batch.tags, moved, road=road), z_BTVNC
+    return Told(incoming(outgoing), batch.tags, moved, road=road, map=batch.road), z_BTVNC
 
 
 def token_weight(valid_BHW: Tensor, grid: tuple[int, int]) -> Tensor:
