@@ -170,6 +170,7 @@ def move_ahead(
     frames_BVCHW: Tensor | None = None,
     in_turn: bool = False,
     road_BEK2: Tensor | None = None,
+    righted: float = 0.0,
 ) -> Ahead:
     """Frames, and what is remembered of those before, as the motion would leave them (``tokenizer.moving``).
 
@@ -183,6 +184,7 @@ def move_ahead(
         in_turn: whether rows are one drive's frames, one after the other; the memory is that of the first.
         road_BEK2: windows of maps about the frames, by which their road is put right (``tokenizer.astray``); NaN where
             not known, ``None`` for nowhere.
+        righted: share of it that is put right.
     """
     displacement_m, turn_rad, _, height_m = motion_BF.unbind(-1)
     latents, remembers = dynamics.denormalise(z_BVNC), dynamics.config.newest < 1
@@ -197,7 +199,7 @@ def move_ahead(
         move_latents(
             tokenizer, z, displacement_m, turn_rad, height_m,
             frames_BCHW=x, earlier=y, memory_B4HW=m, newest=dynamics.config.newest, in_turn=in_turn,
-            road_BEK2=road_BEK2,
+            road_BEK2=road_BEK2, righted=righted,
         )
         for z, x, y, m in zip(latents.unbind(1), frames, earlier, memory)
     ]  # fmt: skip

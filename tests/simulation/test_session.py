@@ -311,7 +311,7 @@ def test_the_road_stays_where_it_is_while_the_ego_moves() -> None:
 
 def test_frames_that_were_drawn_are_put_right_by_the_map_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """By where the map lies before the motion, and not where frames were given; by none where there is none."""
-    world, given = Session(tiny_model(), sampler=SamplerConfig(1)), []
+    world, given = Session(tiny_model(), sampler=SamplerConfig(1, righted=0.2)), []
 
     def record(*args: object, road_BEK2: torch.Tensor | None = None, **more: object) -> Ahead:
         given.append(road_BEK2)
@@ -338,6 +338,10 @@ def test_frames_that_were_drawn_are_put_right_by_the_map_about_them(monkeypatch:
     assert given[-1][0].isfinite().all()
     world.start(dataclasses.replace(context, road=None))
     world.step(EgoMotion(1.0, 0.0))
+    assert given[-1] is None
+    unasked = world.another(SamplerConfig(1))
+    unasked.start(context)
+    unasked.step(EgoMotion(1.0, 0.0))
     assert given[-1] is None
 
 

@@ -48,13 +48,12 @@ def painted(curvature_1pm: float, off_m: Tensor) -> Tensor:
 def test_what_is_known_to_be_astray_is_put_where_the_map_has_it(
     curvature_1pm: float, coefficients: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SHARE", 1.0)
     monkeypatch.setattr(module, "_FULL_M", 1e-6)
     found = Astray(torch.tensor([coefficients]), module._at_rows(lane(curvature_1pm)))
     off_m = torch.einsum("bhwi,i->bhw", module._basis(AHEAD_M.clamp(3.5, 70)), torch.tensor(coefficients))
     still, true, wrong = torch.zeros(1), painted(curvature_1pm, 0 * off_m), painted(curvature_1pm, off_m)
     # The ego comes a hair's breadth, so that nothing else moves.
-    aside = put_right(found, STREET, still + 1e-5, CAMERA)
+    aside = put_right(found, STREET, still + 1e-5, CAMERA, share=1.0)
     righted = reproject(wrong, 0 * STREET, still, CAMERA, aside_BHW=aside)
     between = ((AHEAD_M > 7) & (AHEAD_M < 60))[:, None].expand_as(true)
     before, after = ((x - true)[between].abs().mean() for x in (wrong, righted))
@@ -66,12 +65,34 @@ def test_what_is_known_to_be_astray_is_put_where_the_map_has_it(
 
 def test_a_part_is_put_right_as_the_ego_comes_on_and_nothing_while_it_stands() -> None:
     found = Astray(torch.tensor([[0.5, 0.2, 0.0]]), module._at_rows(lane()))
-    stands, creeps, drives, races = (put_right(found, STREET, torch.tensor([m]), CAMERA) for m in (0.0, 0.25, 0.5, 3.0))
+    stands, creeps, drives, races = (
+        put_right(found, STREET, torch.tensor([m]), CAMERA, share=0.2) for m in (0.0, 0.25, 0.5, 3.0)
+    )
     assert (stands == 0).all()
     near = (AHEAD_M > 8) & (AHEAD_M < 20) & (LEFT_M.abs() < 1.5)
     assert torch.allclose(2 * creeps[near], drives[near], rtol=0.05)
     assert torch.allclose(races[near], drives[near], rtol=0.1)
     assert (drives[near] > 0).all(), "it lies too far left: what belongs here is farther left there"
+
+
+def test_who_has_left_the_road_of_the_map_sees_nothing_put_right() -> None:
+    torch.manual_seed(0)
+    network, frames = AstrayNetwork(4), torch.rand(1, 3, 128, 256) * 2 - 1
+
+    def found(left_m: float) -> Tensor:
+        """Of an ego that far to the left of the middle of its lane."""
+        road = lane(left_m=1.8 - left_m, right_m=-1.8 - left_m)
+        return astray(network, frames, road, HEIGHT_M, CAMERA).coefficients_B3
+
+    with torch.no_grad():
+        for sign in (1.0, -1.0):
+            assert found(sign * 1.7).abs().max() > 0
+            # Two metres beyond the edge, nothing; half of the way there, half.
+            assert (found(sign * 3.9) == 0).all()
+            alone = network(
+                frames, module._at_rows(lane(left_m=1.8 - sign * 2.8, right_m=-1.8 - sign * 2.8)), HEIGHT_M, CAMERA
+            )[1]
+            assert torch.allclose(found(sign * 2.8), 0.5 * alone, atol=1e-6)
 
 
 def test_where_no_map_is_known_pictures_are_moved_as_without() -> None:
@@ -80,12 +101,15 @@ def test_where_no_map_is_known_pictures_are_moved_as_without() -> None:
     latents, still = torch.randn(2, TOKENIZER.tokens, TOKENIZER.channels).tanh(), torch.zeros(2)
     args = (tokenizer, latents, still + 1.0, still + 0.01, still + 1.4)
     plain = move_latents(*args).latents_BND
-    assert torch.equal(move_latents(*args, road_BEK2=NAN.repeat(2, 1, 1, 1)).latents_BND, plain)
-    one = move_latents(*args, road_BEK2=torch.cat([lane(), NAN])).latents_BND
+    assert torch.equal(move_latents(*args, road_BEK2=NAN.repeat(2, 1, 1, 1), righted=0.2).latents_BND, plain)
+    one = move_latents(*args, road_BEK2=torch.cat([lane(), NAN]), righted=0.2).latents_BND
     assert not torch.equal(one[0], plain[0])
     assert torch.allclose(one[1], plain[1], atol=1e-5)
+    assert torch.equal(move_latents(*args, road_BEK2=torch.cat([lane(), NAN])).latents_BND, plain), (
+        "nor unless asked to"
+    )
     tokenizer.astray = None
-    assert torch.equal(move_latents(*args, road_BEK2=torch.cat([lane(), NAN])).latents_BND, plain)
+    assert torch.equal(move_latents(*args, road_BEK2=torch.cat([lane(), NAN]), righted=0.2).latents_BND, plain)
 
 
 def test_a_map_that_ends_or_turns_away_is_followed_as_far_as_it_goes() -> None:

@@ -37,6 +37,8 @@ class SamplerConfig:
             2207.12598, of motion); 1 for no further, and half the cost.
         prompt_guidance: the same of tags, and so of prompts, which are read into tags.
         first_steps: instead of ``steps``, of a drive's first frame where nothing is known that came before it.
+        righted: share of how far a road has gone astray from its map that is put right in each frame
+            (``tokenizer.astray``): the more, the better a road stays and the less its ground moves as it is told.
     """
 
     steps: int = 4
@@ -46,6 +48,7 @@ class SamplerConfig:
     guidance: float = 1.0
     prompt_guidance: float = 1.0
     first_steps: int = 32
+    righted: float = 0.0
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps are powers of two up to 64 and the levels are in (0, 1]."""
@@ -58,6 +61,8 @@ class SamplerConfig:
         for name in ("guidance", "prompt_guidance"):
             if not 1 <= getattr(self, name) <= 10:
                 raise ValueError(f"{name}: expected a number from 1 to 10, got {getattr(self, name)}")
+        if not 0 <= self.righted <= 1:
+            raise ValueError(f"righted: expected a share from 0 to 1, got {self.righted}")
         return self
 
 

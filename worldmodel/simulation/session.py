@@ -353,10 +353,10 @@ class Session:
                     earlier = decoded(tokenizer, self.model.dynamics, self._before[:, 0])
                 past = Past(earlier, self._led)
             road = None
-            if tokenizer.astray is not None and before is not None and before.known():
+            if self.sampler.righted and before is not None and before.known():
                 road = torch.from_numpy(before.windows()).to(self.device)
             args = (tokenizer, dynamics, self._state(), told.motion[:, 0], past, self._memory)
-            moved, self._memory = move_ahead(*args, frames_BVCHW=pictures, road_BEK2=road)
+            moved, self._memory = move_ahead(*args, frames_BVCHW=pictures, road_BEK2=road, righted=self.sampler.righted)
         return shown(told, moved.float(), self._noise(MOVE), self.sampler.moved_tau)
 
     def _state(self) -> Tensor:

@@ -36,6 +36,7 @@ class WorldConfig:
         shortcuts: whether steps are told how large they are.
         guidance: how much further than what is told leads; 1 for no further.
         prompt_guidance: the same of tags, those a prompt is read into among them.
+        righted: share of how far a road has gone astray from its map that each frame puts right.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, ``bf16``, or ``auto`` for what the device is fastest in.
         compile: take most of a minute at first to draw frames twice as fast.
@@ -50,6 +51,7 @@ class WorldConfig:
     shortcuts: bool | None = None
     guidance: float | None = None
     prompt_guidance: float | None = None
+    righted: float | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False
@@ -68,6 +70,7 @@ class WorldConfig:
             "shortcuts": self.shortcuts,
             "guidance": self.guidance,
             "prompt_guidance": self.prompt_guidance,
+            "righted": self.righted,
         }
         return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
 

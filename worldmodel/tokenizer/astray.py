@@ -5,7 +5,8 @@ to whoever drives. Where a map is known (``geometry.road``), a small network see
 road, row by row, and says where they really are. What it says of all rows is drawn together into an offset, a heading
 and a curvature, weighed by how sure it is of each row, against how far roads go astray at all: the mean of a Gaussian
 posterior, as of a Kalman filter. When the picture is moved, a part of that is put right, along the road alone: what
-lies beyond it tells how the ego turns, and stays. Nothing is put right while the ego stands.
+lies beyond it tells how the ego turns, and stays. Nothing is put right while the ego stands, nor once it has left the
+road of its map: what a world shows there is no more of that road, and would be torn about.
 Legend: E edges, K points of a map, R rows on the ground, J places across an edge; else as of the package.
 """
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodel.geometry.road import BEHIND
 from worldmodel.nn.shapes import Float
 from worldmodel.types import Camera
 
@@ -27,9 +29,9 @@ NEAR_M, FAR_M, ROWS = 7.0, 70.0, 20
 PLACES, APART_M, FINER = 25, 0.25, 4
 #: Coefficients are metres to the left: at the ego, and at this distance for a heading and for a curvature.
 UNIT_M = 30.0
-#: The part that is put right when the ego comes so far, and less when it does not; how far beyond the road's edges all
-#: of it moves along, and over how much farther, sideways and ahead, that ends.
-_SHARE, _FULL_M, _VERGE_M, _ENDS_M, _ENDS_AHEAD_M = 0.2, 0.5, 2.0, 3.0, 30.0
+#: All that is to be is put right when the ego comes so far, and less when it does not; how far beyond the road's edges
+#: all of it moves along, and over how much farther, sideways and ahead, that ends.
+_FULL_M, _VERGE_M, _ENDS_M, _ENDS_AHEAD_M = 0.5, 2.0, 3.0, 30.0
 #: How far roads go astray before it is learned, and how much a row counts, of which there are more than tell apart.
 _ASTRAY_M, _COUNTS = (0.15, 0.3, 0.3), 0.25
 #: Where an edge is to be said to be, in places; the weight of what all rows say together in what is learned.
@@ -99,7 +101,8 @@ def distances_m(device: torch.device) -> Tensor:
 def astray(
     network: AstrayNetwork, frames_BCHW: Tensor, road_BEK2: Tensor, height_m_B: Tensor, camera: Camera
 ) -> Astray:
-    """How far the road in pictures lies from where the map has it; nowhere astray where the map is not known.
+    """How far the road in pictures lies from where the map has it; not astray where the map is not known, nor where the
+    ego is beyond its edges, and less and less on the way there.
 
     Args:
         network: says so.
@@ -110,10 +113,15 @@ def astray(
     """
     edges_BER = _at_rows(road_BEK2.float())
     _, coefficients_B3 = network(frames_BCHW.float(), edges_BER, height_m_B.float(), camera)
-    return Astray(coefficients_B3, edges_BER)
+    left_m_B, right_m_B = road_BEK2[:, :, BEHIND, 1].float().unbind(1)
+    beyond_m_B = torch.nan_to_num(torch.maximum(-left_m_B, right_m_B), nan=torch.inf)
+    on_road_B1 = (1 - beyond_m_B / _VERGE_M).clamp(0, 1)[:, None]
+    return Astray(coefficients_B3 * on_road_B1, edges_BER)
 
 
-def put_right(found: Astray, inverse_depth_BHW: Tensor, displacement_m_B: Tensor, camera: Camera) -> Tensor:
+def put_right(
+    found: Astray, inverse_depth_BHW: Tensor, displacement_m_B: Tensor, camera: Camera, *, share: float
+) -> Tensor:
     """``(B, H, W)`` by how much farther left, per metre ahead, the earlier picture has what belongs into the later.
 
     Args:
@@ -121,6 +129,7 @@ def put_right(found: Astray, inverse_depth_BHW: Tensor, displacement_m_B: Tensor
         inverse_depth_BHW: in 1/m, of what the later ones will show.
         displacement_m_B: of the motion in between; finite.
         camera: of the pictures.
+        share: of it that is put right when the ego comes ``_FULL_M``, and less when it does not.
     """
     inverse_BHW = inverse_depth_BHW.float().clamp(min=1e-3)
     ahead_BHW = 1 / inverse_BHW + displacement_m_B[:, None, None]
@@ -132,7 +141,7 @@ def put_right(found: Astray, inverse_depth_BHW: Tensor, displacement_m_B: Tensor
     beyond_BHW = torch.maximum(to_left_BHW - left_BHW, right_BHW - to_left_BHW) - _VERGE_M
     share_BHW = (1 - beyond_BHW / _ENDS_M).clamp(0, 1) * (1 - (ahead_BHW - FAR_M) / _ENDS_AHEAD_M).clamp(0, 1)
     pace_B11 = (displacement_m_B.abs() / _FULL_M).clamp(max=1)[:, None, None]
-    return torch.nan_to_num(_SHARE * pace_B11 * share_BHW * off_m_BHW * inverse_BHW)
+    return torch.nan_to_num(share * pace_B11 * share_BHW * off_m_BHW * inverse_BHW)
 
 
 def astray_loss(

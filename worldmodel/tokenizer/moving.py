@@ -53,6 +53,7 @@ def move_latents(
     newest: float = 1.0,
     in_turn: bool = False,
     road_BEK2: Tensor | None = None,
+    righted: float = 0.0,
 ) -> Moved:
     """What has been seen, reprojected.
 
@@ -70,6 +71,7 @@ def move_latents(
             memory that is given is that of the first row.
         road_BEK2: windows of maps about the earlier pictures, by which their road is put right (``astray``), where the
             tokenizer has learned to; NaN where not known, ``None`` for nowhere.
+        righted: share of it that is put right.
     """
     known_B = torch.isfinite(displacement_m_B) & torch.isfinite(turn_rad_B)
     shape = (tokenizer.config.height_px, tokenizer.config.width_px)
@@ -87,9 +89,9 @@ def move_latents(
     about = (displacement_m_B, turn_rad_B, height_m_B, camera)
     parallax_BHW, depth_BHW = parallax_ahead(tokenizer.depth, tokenizer.drift, frames_BCHW, *about, earlier=earlier)
     aside_BHW = torch.zeros_like(depth_BHW)
-    if tokenizer.astray is not None and road_BEK2 is not None:
+    if tokenizer.astray is not None and road_BEK2 is not None and righted:
         found = astray(tokenizer.astray, frames_BCHW, road_BEK2, height_m_B, camera)
-        aside_BHW = put_right(found, depth_BHW, displacement_m_B, camera)
+        aside_BHW = put_right(found, depth_BHW, displacement_m_B, camera, share=righted)
     share_B1HW = (newest + _FINER * parallax_BHW.abs()).clamp(max=1)[:, None].float()
     known_B111 = known_B[:, None, None, None]
     share_B1HW = torch.where(known_B111, share_B1HW, torch.nan)

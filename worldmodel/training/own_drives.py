@@ -111,7 +111,8 @@ class OwnDrives:
             age = hand_over(torch.tensor(self._ages), self._own.device)
             told, before = self._told.rows((rows[:, None], age[:, None])), self._own[rows, (age - 1).clamp(min=0)]
             if network.config.moved:
-                moved = self._move(network, tokenizer, age, told.motion[:, 0], drawn=age >= shown_frames)
+                to_draw, motion = age >= shown_frames, told.motion[:, 0]
+                moved = self._move(network, tokenizer, age, motion, to_draw, sampler.righted)
                 moved = torch.where((age == 0)[:, None, None, None], torch.nan, moved)
                 tau = _between(sampler.moved_tau, generator)
                 told = shown(told, moved, noise_like(moved, generator), tau)
@@ -127,7 +128,7 @@ class OwnDrives:
             self._ages = [t + 1 for t in self._ages]
 
     def _move(
-        self, network: Dynamics, tokenizer: Tokenizer, age: Tensor, motion_RF: Tensor, *, drawn: Tensor
+        self, network: Dynamics, tokenizer: Tokenizer, age: Tensor, motion_RF: Tensor, to_draw_R: Tensor, righted: float
     ) -> Tensor:
         """The newest frame of every row, as the motion leaves it, and put right where the next is to be drawn."""
         rows = torch.arange(self.rows, device=age.device)
@@ -146,8 +147,8 @@ class OwnDrives:
         road = None
         if self._told.map is not None:
             about = self._told.map[rows, (age - 1).clamp(min=0)]
-            road = torch.where(drawn[:, None, None, None], about, torch.nan)
-        moved, memory = move_ahead(*args, frames_BVCHW=self._pictures[-1], road_BEK2=road)
+            road = torch.where(to_draw_R[:, None, None, None], about, torch.nan)
+        moved, memory = move_ahead(*args, frames_BVCHW=self._pictures[-1], road_BEK2=road, righted=righted)
         # Before a first frame there was nothing, whatever the motion that led to it.
         self._memory = torch.where((age == 0)[:, None, None, None, None], torch.nan, memory)
         return moved

@@ -212,7 +212,7 @@ def continue_drive(
             past = Past(pictures[t - 1 - STEPS_AGO], led) if t > STEPS_AGO else None
             args = (tokenizer, network, z, incoming[t : t + 1], past, memory)
             about = there[t - 1 : t] if there is not None and t >= context else None
-            moved, memory = move_ahead(*args, frames_BVCHW=pictures[-1], road_BEK2=about)
+            moved, memory = move_ahead(*args, frames_BVCHW=pictures[-1], road_BEK2=about, righted=sampler.righted)
             told = shown(told, moved, noise[2:], sampler.moved_tau)
         z = known[t : t + 1] if t < context else draw_frame(network, noise[:1], told, ring, sampler)
         pictures.append(decoded(tokenizer, network, z))
