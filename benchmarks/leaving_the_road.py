@@ -105,9 +105,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--mapless", action="store_true", help="the learned world is not told where the road lies")
+    parser.add_argument(
+        "--righted", type=float, help="share of how far its road went astray that each frame puts right"
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"))
     args = parser.parse_args()
-    world, about = open_world(WorldConfig(model=args.model, threads=args.threads, compile=args.compile))
+    world, about = open_world(
+        WorldConfig(model=args.model, threads=args.threads, compile=args.compile, righted=args.righted)
+    )
     assert isinstance(world, Session)
     device, dt_s = str(about["device"]), world.dt_s
     named = name_scenarios(DRAWN, count=args.scenarios, length_s=args.seconds, first=FIRST)
