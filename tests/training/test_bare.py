@@ -36,6 +36,7 @@ def test_a_bare_node_trains_on_the_reference_world(tmp_path: Path) -> None:
     overrides = [
         f"out={tmp_path / 'out'}", f"data.cache={tmp_path / 'cache'}", "progress=false", "data.drives=2",
         "data.drive_s=3.0", "data.processes=1", "tokenizer_stage.steps=2", "depth_stage.steps=2", "drift_stage.steps=2",
+        "astray_stage.steps=2",
         "dynamics_stage.steps=2", "data.options.traffic=light", "threads=1",
     ]  # fmt: skip
     render = (

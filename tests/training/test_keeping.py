@@ -35,6 +35,7 @@ def config(tmp_path: Path, out: str, **changes) -> TrainConfig:
         tokenizer_stage=StageConfig(8, batch=4, learning_rate=3e-3, picture_every=0),
         depth_stage=nothing,
         drift_stage=nothing,
+        astray_stage=nothing,
         dynamics_stage=nothing,
         progress=False,
         **changes,

@@ -102,6 +102,7 @@ def test_a_live_run_ends_by_the_clock_and_leaves_a_model(tmp_path: Path, monkeyp
         tokenizer_stage=stage,
         depth_stage=stage,
         drift_stage=stage,
+        astray_stage=stage,
         dynamics_stage=stage,
     )
     settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, live=True))

@@ -57,6 +57,7 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
         tokenizer_stage=stage,
         depth_stage=stage,
         drift_stage=stage,
+        astray_stage=stage,
         dynamics=DYNAMICS,
         clips=ClipsConfig(
             short=6,

@@ -29,6 +29,7 @@ def test_reconstructions_and_sample_drives_appear(logger, tmp_path: Path, monkey
             tokenizer_stage=stage,
             depth_stage=stage,
             drift_stage=stage,
+            astray_stage=stage,
             dynamics_stage=stage,
         )
     )
