@@ -114,6 +114,8 @@ def test_each_guidance_pulls_away_from_what_would_come_without_its_own() -> None
         assert torch.allclose(drawn[1], torch.tensor(motion), atol=1e-4)  # no tags are told: none are pulled at
     with pytest.raises(ValueError, match="prompt_guidance"):
         SamplerConfig(prompt_guidance=11).validate()
+    with pytest.raises(ValueError, match="righted"):
+        SamplerConfig(righted=1.5).validate()
 
 
 def test_guidance_of_one_asks_once() -> None:
