@@ -13,7 +13,16 @@ from worldmodel.model import WorldModel
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import draw_options
 from worldmodel.tokenizer import astray as module
-from worldmodel.tokenizer.astray import Astray, AstrayNetwork, astray, astray_loss, distances_m, put_right, total_loss
+from worldmodel.tokenizer.astray import (
+    Astray,
+    AstrayNetwork,
+    astray,
+    astray_loss,
+    distances_m,
+    lead_astray,
+    put_right,
+    total_loss,
+)
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 
@@ -59,6 +68,23 @@ def test_what_is_known_to_be_astray_is_put_where_the_map_has_it(
     beyond = ((LEFT_M - curvature_1pm * AHEAD_M**2 / 2).abs() > 1.8 + 2 + 3 + 0.3) & (AHEAD_M < 70)
     assert (aside[beyond] == 0).all(), "what lies beyond the road stays"
     assert (aside[AHEAD_M > 101] == 0).all()
+
+
+@pytest.mark.parametrize("curvature_1pm", [0.0, 0.004])
+@pytest.mark.parametrize("coefficients", [(0.6, 0.0, 0.0), (-0.3, 0.9, -0.4)])
+def test_a_road_is_led_astray_where_it_is_wanted_and_nothing_else_moves(
+    curvature_1pm: float, coefficients: tuple[float, ...]
+) -> None:
+    off_m = torch.einsum("bhwi,i->bhw", module._basis(AHEAD_M.clamp(3.5, 70)), torch.tensor(coefficients))
+    true, wanted = painted(curvature_1pm, 0 * off_m), painted(curvature_1pm, off_m)
+    led = lead_astray(true, torch.tensor([coefficients]), lane(curvature_1pm), STREET, CAMERA)
+    between = ((AHEAD_M > 7) & (AHEAD_M < 40))[:, None].expand_as(true)
+    before, after = ((x - wanted)[between].abs().mean() for x in (true, led))
+    assert after < 0.45 * before
+    beyond = ((LEFT_M - curvature_1pm * AHEAD_M**2 / 2).abs() > 1.8 + 2 + 3 + off_m.abs() + 0.3) | (AHEAD_M > 101)
+    still = reproject(true, 0 * STREET, torch.zeros(1), CAMERA)
+    assert torch.allclose(led[:, 0][beyond], still[:, 0][beyond], atol=1e-4)
+    assert torch.allclose(lead_astray(true, torch.tensor([coefficients]), NAN, STREET, CAMERA), still, atol=1e-4)
 
 
 def test_a_part_is_put_right_as_the_ego_comes_on_and_nothing_while_it_stands() -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodel.geometry.reprojection import reproject
 from worldmodel.geometry.road import BEHIND
 from worldmodel.nn.shapes import Float
 from worldmodel.types import Camera
@@ -113,10 +114,7 @@ def astray(
     """
     edges_BER = _at_rows(road_BEK2.float())
     _, coefficients_B3 = network(frames_BCHW.float(), edges_BER, height_m_B.float(), camera)
-    left_m_B, right_m_B = road_BEK2[:, :, BEHIND, 1].float().unbind(1)
-    beyond_m_B = torch.nan_to_num(torch.maximum(-left_m_B, right_m_B), nan=torch.inf)
-    on_road_B1 = (1 - beyond_m_B / _VERGE_M).clamp(0, 1)[:, None]
-    return Astray(coefficients_B3 * on_road_B1, edges_BER)
+    return Astray(coefficients_B3 * on_road(road_BEK2)[:, None], edges_BER)
 
 
 def put_right(
@@ -132,16 +130,54 @@ def put_right(
         share: of it that is put right when the ego comes ``_FULL_M``, and less when it does not.
     """
     inverse_BHW = inverse_depth_BHW.float().clamp(min=1e-3)
-    ahead_BHW = 1 / inverse_BHW + displacement_m_B[:, None, None]
-    basis_BHW3 = _basis(ahead_BHW.clamp(NEAR_M / 2, FAR_M))
-    off_m_BHW = (basis_BHW3 * found.coefficients_B3[:, None, None]).sum(dim=-1)
-    columns_W = torch.arange(camera.width_px, device=ahead_BHW.device)
-    to_left_BHW = ahead_BHW * ((camera.cx_px - columns_W) / camera.fx_px)
-    left_BHW, right_BHW = (_between_rows(edge_BR, ahead_BHW) for edge_BR in found.edges_BER.unbind(1))
+    off_m_BHW = beside(found, 1 / inverse_BHW + displacement_m_B[:, None, None], camera)
+    return share * pace(displacement_m_B)[:, None, None] * off_m_BHW * inverse_BHW
+
+
+def pace(displacement_m_B: Tensor) -> Tensor:
+    """How much of what is to be put right is, when the ego comes so far."""
+    return (displacement_m_B.abs() / _FULL_M).clamp(max=1)
+
+
+def on_road(road_BEK2: Tensor) -> Tensor:
+    """1 where the ego is on the road of windows of maps ``(B, E, K, 2)``, 0 from some metres beyond its edges on."""
+    left_m_B, right_m_B = road_BEK2[:, :, BEHIND, 1].float().unbind(1)
+    beyond_m_B = torch.nan_to_num(torch.maximum(-left_m_B, right_m_B), nan=torch.inf)
+    return (1 - beyond_m_B / _VERGE_M).clamp(0, 1)
+
+
+def beside(found: Astray, ahead_m_BHW: Tensor, camera: Camera) -> Tensor:
+    """``(B, H, W)`` metres by which what pixels show so far ahead lies to the left of where it should: of the road.
+
+    Less of what lies beyond its edges, and nothing of what lies well beyond.
+    """
+    off_m_BHW = (_basis(ahead_m_BHW.clamp(NEAR_M / 2, FAR_M)) * found.coefficients_B3[:, None, None]).sum(dim=-1)
+    columns_W = torch.arange(camera.width_px, device=ahead_m_BHW.device)
+    to_left_BHW = ahead_m_BHW * ((camera.cx_px - columns_W) / camera.fx_px)
+    left_BHW, right_BHW = (_between_rows(edge_BR, ahead_m_BHW) for edge_BR in found.edges_BER.unbind(1))
     beyond_BHW = torch.maximum(to_left_BHW - left_BHW, right_BHW - to_left_BHW) - _VERGE_M
-    share_BHW = (1 - beyond_BHW / _ENDS_M).clamp(0, 1) * (1 - (ahead_BHW - FAR_M) / _ENDS_AHEAD_M).clamp(0, 1)
-    pace_B11 = (displacement_m_B.abs() / _FULL_M).clamp(max=1)[:, None, None]
-    return torch.nan_to_num(share * pace_B11 * share_BHW * off_m_BHW * inverse_BHW)
+    share_BHW = (1 - beyond_BHW / _ENDS_M).clamp(0, 1) * (1 - (ahead_m_BHW - FAR_M) / _ENDS_AHEAD_M).clamp(0, 1)
+    return torch.nan_to_num(share_BHW * off_m_BHW)
+
+
+def lead_astray(
+    frames_BCHW: Tensor, coefficients_B3: Tensor, road_BEK2: Tensor, inverse_depth_BHW: Tensor, camera: Camera
+) -> Tensor:
+    """Pictures whose road lies where ``coefficients_B3`` have it beside their maps, as a learned world would draw it.
+
+    Args:
+        frames_BCHW: true ones, in [-1, 1].
+        coefficients_B3: metres to the left of the map, see ``UNIT_M``.
+        road_BEK2: windows of maps, in the axes of each picture; nothing is moved where not known.
+        inverse_depth_BHW: in 1/m, of the pictures.
+        camera: of the pictures.
+    """
+    off_BR = (coefficients_B3[:, None] * _basis(distances_m(frames_BCHW.device))).sum(dim=-1)
+    wrong = Astray(coefficients_B3, _at_rows(road_BEK2.float()) + off_BR[:, None])
+    inverse_BHW = inverse_depth_BHW.float().clamp(min=1e-3)
+    aside_BHW = -beside(wrong, 1 / inverse_BHW, camera) * inverse_BHW
+    still_B = torch.zeros_like(coefficients_B3[:, 0])
+    return reproject(frames_BCHW, torch.zeros_like(aside_BHW), still_B, camera, aside_BHW=aside_BHW)
 
 
 def astray_loss(

@@ -106,6 +106,21 @@ class ClipsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class StrayingConfig:
+    """Drives whose road has gone astray from its map and comes back (``straying``), besides the true ones.
+
+    Attributes:
+        share: of the true drives, that are led astray once more; 0 for none. Dynamics alone is trained on them.
+        frames: of a piece of a drive, which begins astray.
+        back: share of how far it is astray by which it comes back with every frame.
+    """
+
+    share: float = 0.0
+    frames: int = 40
+    back: float = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
 class DistilConfig:
     """How a model learns from its own long drives, with a teacher in place of a truth (``distilling``).
 
@@ -164,7 +179,7 @@ class TrainConfig:
         drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
         astray_stage: training of what reads how far roads have gone astray from their maps, after that, where it has it
             and the road is known; its batch is in frames.
-        dynamics, objective, clips, dynamics_stage: the second.
+        dynamics, objective, clips, straying, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
@@ -200,6 +215,7 @@ class TrainConfig:
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
+    straying: StrayingConfig = dataclasses.field(default_factory=StrayingConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
     distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
     distil_stage: StageConfig = dataclasses.field(
@@ -263,6 +279,18 @@ class TrainConfig:
             raise ValueError(
                 "astray_stage: learns from the reference world, where the road is known; say astray_stage.steps=0 or "
                 "tokenizer.astray_width=0"
+            )
+        for name, share in (("share", self.straying.share), ("back", self.straying.back)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"straying.{name}: expected a share from 0 to 1, got {share}")
+        if self.straying.share and (self.data.source != "reference" or self.data.live or not self.dynamics.road):
+            raise ValueError(
+                "straying.share: drives of the reference world are led astray from the map that dynamics.road=true is "
+                "told, and not while they are still being rendered (data.live); say straying.share=0"
+            )
+        if self.straying.share and self.straying.frames < self.clips.short:
+            raise ValueError(
+                f"straying.frames: expected at least clips.short = {self.clips.short}, got {self.straying.frames}"
             )
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")

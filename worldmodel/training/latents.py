@@ -6,6 +6,7 @@ Legend: T frames of a stretch; V views; N tokens; C channels.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from worldmodel.tokenizer.drift import STEPS_AGO, Earlier
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import TrainConfig
+from worldmodel.types import FrameArray
 
 
 def cached_latents(
@@ -37,19 +39,29 @@ def cached_latents(
     return latents
 
 
-def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
+def with_latents(
+    config: TrainConfig,
+    tokenizer: Tokenizer,
+    stretch: MemoryEpisode,
+    *,
+    frames: Callable[[], FrameArray] | None = None,
+) -> MemoryEpisode:
     """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
 
     The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
-    (and who drives by their drift, where the tokenizer reads one) and encoded again; NaN where that is not known.
+    (and who drives by their drift, where the tokenizer reads one), put right by the map as the sampler has it, and
+    encoded again; NaN where that is not known. ``frames`` makes them, where they are not the stretch's own.
     """
     # Another device and precision round otherwise.
     of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{precision_of(config)}"
     of += f"_{config.dynamics.newest:g}" if config.dynamics.newest < 1 else ""
+    of += f"_righted_{config.sampler.righted:g}" if config.sampler.righted else ""
     path = Path(config.data.cache) / f"latents_moved_{of}" / f"{stretch.episode_id}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")
+        if frames is not None:
+            stretch = dataclasses.replace(stretch, frames=frames())
         with open(temporary, "wb") as file:
             np.save(file, latents_of(config, tokenizer, stretch).cpu().numpy())
         temporary.rename(path)
@@ -66,7 +78,9 @@ def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode
     height_m = torch.full_like(turn_rad, stretch.info.camera.height_m)
     steps = torch.full_like(turn_rad, STEPS_AGO)
     since = between(led_to(torch.stack([displacement_m, turn_rad], dim=-1), STEPS_AGO), torch.zeros_like(steps), steps)
-    parts, moved, seen, memory = [], [], None, None
+    road, parts, moved, seen, memory = None, [], [], None, None
+    if config.sampler.righted and "road" in stretch.truth:
+        road = torch.from_numpy(stretch.truth["road"]).float().to(device)
     for start in range(0, stretch.length, many):
         rows = slice(start, start + many)
         frames = torch.from_numpy(np.array(stretch.frames[rows])).to(device)
@@ -84,6 +98,7 @@ def latents_of(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode
             after = move_latents(
                 tokenizer, parts[-1], *about, frames_BCHW=pictures, earlier=earlier,
                 memory_B4HW=memory, newest=config.dynamics.newest, in_turn=True,
+                road_BEK2=None if road is None else road[rows], righted=config.sampler.righted,
             )  # fmt: skip
             moved.append(after.latents_BND)
             memory = after.memory_B4HW[-1:]

@@ -48,6 +48,7 @@ from worldmodel.training.stages import (
     loader,
     matmul_rate,
 )
+from worldmodel.training.straying import strayed_latents
 from worldmodel.training.with_boxes import BoxedBatch, WithBoxes
 from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
@@ -214,8 +215,11 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         network.load_state_dict(state, strict=False)
     windows: dict[int, WithBoxes] = {}
     if config.dynamics_stage.steps:
+        clips = latents
+        if config.straying.share and isinstance(latents, dict):
+            clips = {**latents, "astray": strayed_latents(config, tokenizer, _all(train))}
         for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
-            windows[length] = WithBoxes(_windows(config, latents, length, batch))
+            windows[length] = WithBoxes(_windows(config, clips, length, batch))
 
     def make(k: int) -> BoxedBatch:
         return windows[clip_shape(config, k)[0]](k)
