@@ -110,6 +110,12 @@ def test_its_latents_are_of_frames_led_astray_and_kept(tmp_path: Path, monkeypat
     assert {e.episode_id for e in strayed_latents(some, tokenizer, stretches)} < {e.episode_id for e in made}
 
 
+def test_settings_that_leave_no_piece_are_refused(tmp_path: Path) -> None:
+    settings = config(tmp_path, straying=StrayingConfig(share=1.0, frames=LENGTH + 1))
+    with pytest.raises(ValueError, match="straying: with share=1 of 1 drives and pieces of frames=16 there is none"):
+        strayed_latents(settings, tiny_model().tokenizer, [stretch()])
+
+
 def test_the_frame_before_is_put_right_as_the_sampler_has_it(tmp_path: Path) -> None:
     settings, tokenizer = config(tmp_path), tiny_model().tokenizer
     true = stretch()

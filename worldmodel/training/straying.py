@@ -35,9 +35,18 @@ _OFF_M, _SPREAD = (0.6, 1.4, 0.5), 0.5
 
 
 def strayed_latents(config: TrainConfig, tokenizer: Tokenizer, train: Sequence[MemoryEpisode]) -> list[MemoryEpisode]:
-    """Pieces of some of the stretches, led astray, with latents for frames as ``latents.with_latents`` has them."""
+    """Pieces of some of the stretches, led astray, with latents for frames as ``latents.with_latents`` has them.
+
+    Raises:
+        ValueError: there is none.
+    """
     chosen = [s for s in train if _unit(s.episode_id) < config.straying.share]
     pieces = [piece for stretch in chosen for piece in _pieces(config, stretch)]
+    if not pieces:
+        raise ValueError(
+            f"straying: with share={config.straying.share:g} of {len(train)} drives and pieces of "
+            f"frames={config.straying.frames} there is none; raise the share, or have longer drives or shorter pieces"
+        )
     some = []
     for piece, first_3 in tqdm(pieces, desc="astray", disable=not config.progress):
         some.append(with_latents(config, tokenizer, piece, frames=partial(_frames, config, tokenizer, piece, first_3)))
