@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import DYNAMICS, TOKENIZER, tiny_model
-from worldmodel.datasets.windows import MemoryEpisode
+from worldmodel.datasets.windows import MemoryEpisode, unit_hash
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.road import BEHIND, POINTS, SPACING_M
@@ -73,7 +73,7 @@ def test_what_is_astray_comes_back_as_it_would_be_put_right() -> None:
     assert torch.allclose(some, torch.tensor([*wanted, wanted[-1]])), "nor beyond the road"
 
 
-def test_pieces_begin_astray_and_end_true(tmp_path: Path) -> None:
+def test_pieces_are_of_their_drive_and_are_led_astray(tmp_path: Path) -> None:
     settings, tokenizer = config(tmp_path), tiny_model().tokenizer
     true = stretch()
     pieces = straying._pieces(settings, true)
@@ -105,7 +105,7 @@ def test_its_latents_are_of_frames_led_astray_and_kept(tmp_path: Path, monkeypat
     monkeypatch.setattr(straying, "_frames", fail)
     again = strayed_latents(settings, tokenizer, stretches)
     assert all(np.array_equal(a.frames, b.frames, equal_nan=True) for a, b in zip(made, again))
-    first, last = sorted(straying._unit(s.episode_id) for s in stretches)
+    first, last = sorted(unit_hash(f"astray_{s.episode_id}") for s in stretches)
     some = dataclasses.replace(settings, straying=StrayingConfig(share=(first + last) / 2, frames=PIECE, back=0.3))
     assert {e.episode_id for e in strayed_latents(some, tokenizer, stretches)} < {e.episode_id for e in made}
 

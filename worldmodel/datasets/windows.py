@@ -159,12 +159,12 @@ def split(
     a group is held out when the hash of its id falls below ``held_out``, so the answer for one group does not depend
     on which others are there; except that when none falls below and there are two or more, the lowest one is.
     """
-    groups = sorted({getattr(s.info, f"{by}_id") for s in stretches}, key=lambda g: _unit_hash(salt + g))
+    groups = sorted({getattr(s.info, f"{by}_id") for s in stretches}, key=lambda g: unit_hash(salt + g))
     official = {s.info.split for s in stretches}
     if held_out > 0 and "" not in official and "train" in official and len(official) > 1:
         out = {getattr(s.info, f"{by}_id") for s in stretches if s.info.split != "train"}
     else:
-        out = {g for g in groups if _unit_hash(salt + g) < held_out}
+        out = {g for g in groups if unit_hash(salt + g) < held_out}
     if held_out > 0 and not out and len(groups) > 1:
         out = {groups[0]}
     if len(out) == len(groups) and len(groups) > 1:
@@ -312,6 +312,6 @@ class ClipWindows:
         return self._tables[index]
 
 
-def _unit_hash(text: str) -> float:
+def unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64

@@ -140,7 +140,7 @@ def pace(displacement_m_B: Tensor) -> Tensor:
 
 
 def on_road(road_BEK2: Tensor) -> Tensor:
-    """1 where the ego is on the road of windows of maps ``(B, E, K, 2)``, 0 from some metres beyond its edges on."""
+    """1 where the ego is on the road of windows of maps ``(B, E, K, 2)``, 0 from ``_VERGE_M`` beyond its edges on."""
     left_m_B, right_m_B = road_BEK2[:, :, BEHIND, 1].float().unbind(1)
     beyond_m_B = torch.nan_to_num(torch.maximum(-left_m_B, right_m_B), nan=torch.inf)
     return (1 - beyond_m_B / _VERGE_M).clamp(0, 1)

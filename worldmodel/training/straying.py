@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from worldmodel.datasets.windows import MemoryEpisode
+from worldmodel.datasets.windows import MemoryEpisode, unit_hash
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.tokenizer.astray import lead_astray, on_road, pace
 from worldmodel.tokenizer.depth import inverse_depth
@@ -40,7 +40,7 @@ def strayed_latents(config: TrainConfig, tokenizer: Tokenizer, train: Sequence[M
     Raises:
         ValueError: there is none.
     """
-    chosen = [s for s in train if _unit(s.episode_id) < config.straying.share]
+    chosen = [s for s in train if unit_hash(f"astray_{s.episode_id}") < config.straying.share]
     pieces = [piece for stretch in chosen for piece in _pieces(config, stretch)]
     if not pieces:
         raise ValueError(
@@ -101,8 +101,3 @@ def _frames(
     inverse_THW = inverse_depth(tokenizer.depth, *args)
     astray_TCHW = lead_astray(frames_TCHW, off_T3.to(device), road_TEK2.to(device), inverse_THW, camera)
     return to_frames(astray_TCHW).cpu().numpy()
-
-
-def _unit(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
-    return zlib.crc32(f"astray_{name}".encode()) / 2**32
