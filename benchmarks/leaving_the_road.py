@@ -12,7 +12,8 @@ to whoever drives: then nobody leaves it, and bad policies are worth as much as 
 - the share of drives that have left the road: of ``constant`` as many as in the true world, of ``recorded`` none.
 
 Beside them the same of the true world as the model's tokenizer keeps it, which is all that the dynamics can reach.
-Writes leaving.md and leaving.png, pairs of true and learned frames of the drives that leave.
+Writes leaving.md and leaving.png, pairs of true and learned frames of the drives that leave. Drives are kept as they
+end: interrupt it, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -28,18 +29,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodel.evaluation.keeping_drives import HOLD_S
+from worldmodel.datasets.video import VideoReader
+from worldmodel.evaluation.keeping_drives import HOLD_S, KeptDrive
+from worldmodel.evaluation.policy_drives import Job, PolicyRun, PolicyRunConfig
 from worldmodel.metrics.driving import moving_mean
-from worldmodel.perception.streaming import StreamingReader
-from worldmodel.simulation.closed_loop import Driven, drive_trials
 from worldmodel.simulation.keeping import markdown
-from worldmodel.simulation.policies.library import Tools, open_policy
-from worldmodel.simulation.session import Session
 from worldmodel.simulation.sheet import write_png
-from worldmodel.simulation.trials import DRAWN, Arena, Kind, LearnedArena, Trial, TrueArena, make_trial, name_scenarios
-from worldmodel.simulation.worlds import WorldConfig, open_world
+from worldmodel.simulation.trials import DRAWN, Arena, Kind, Trial, name_scenarios
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_frames, to_network
-from worldmodel.types import Clip, EgoMotion, FrameArray, Tags
+from worldmodel.types import Clip, EgoMotion, FrameArray
 
 FIRST = 100_000
 POLICIES = ("constant", "recorded")
@@ -48,7 +46,7 @@ NUMBERS = {"heading_error_rad": "heading", "lane_offset_m": "offset"}
 #: Readings are compared at these times; later even a slow departure has left the lane, and none is read.
 SLOPES_S = (0.5, 1.0, 1.5, 2.0)
 SHOWN_S = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-Drives = dict[tuple[str, str], list[Driven]]
+Drives = dict[tuple[str, str], list[KeptDrive]]
 
 
 class KeptArena:
@@ -56,7 +54,7 @@ class KeptArena:
 
     kind: Kind = "true"
 
-    def __init__(self, true: TrueArena, tokenizer: Tokenizer) -> None:
+    def __init__(self, true: Arena, tokenizer: Tokenizer) -> None:
         self._true, self._tokenizer, self.camera, self.dt_s = true, tokenizer, true.camera, true.dt_s
 
     def _kept(self, frames: FrameArray) -> FrameArray:
@@ -81,18 +79,24 @@ class KeptArena:
         return self._true.truth()
 
 
-class Frames:
-    """Keeps a drive's frames in memory."""
+class Leaving(PolicyRun):
+    """Drives of scenarios of its own, maybe in the true world as the tokenizer keeps it, maybe without their maps."""
 
-    def __init__(self) -> None:
-        self.frames: list[NDArray[np.uint8]] = []
+    def __init__(self, config: PolicyRunConfig, out: Path, *, kept: bool = False, mapless: bool = False) -> None:
+        super().__init__(config, out, count=1, length_s=None)
+        count, length_s = config.scenarios or 1, config.length_s
+        self.scenarios = name_scenarios(DRAWN, count=count, length_s=length_s, first=FIRST)
+        self._is_kept, self._is_mapless = kept, mapless
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """The next frame."""
-        self.frames.append(frame.copy())
+    def _arena(self, kind: Kind) -> Arena:
+        arena = super()._arena(kind)
+        return KeptArena(arena, self.learned.model.tokenizer) if self._is_kept and kind == "true" else arena
 
-    def close(self) -> None:
-        """Nothing to do."""
+    def _trial(self, name: str) -> Trial:
+        trial = super()._trial(name)
+        if self._is_mapless and isinstance(trial.context, Clip):
+            return dataclasses.replace(trial, context=dataclasses.replace(trial.context, road=None))
+        return trial
 
 
 def main() -> None:
@@ -108,44 +112,23 @@ def main() -> None:
     parser.add_argument(
         "--righted", type=float, help="share of how far its road went astray that each frame puts right"
     )
-    parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"), help="goes on where it was")
     args = parser.parse_args()
-    world, about = open_world(
-        WorldConfig(model=args.model, threads=args.threads, compile=args.compile, righted=args.righted)
-    )
-    assert isinstance(world, Session)
-    device, dt_s = str(about["device"]), world.dt_s
-    named = name_scenarios(DRAWN, count=args.scenarios, length_s=args.seconds, first=FIRST)
-    trials = [make_trial(name, scenario, world.camera, dt_s=dt_s) for name, scenario in named.items()]
-    if args.mapless:
-        trials = [dataclasses.replace(trial, context=without_road(trial.context)) for trial in trials]
-    true = TrueArena(world.camera, dt_s=dt_s)
-    arenas: dict[str, Arena] = {
-        "true": true, "kept": KeptArena(true, world.model.tokenizer), "learned": LearnedArena(world)
-    }  # fmt: skip
+    config = PolicyRunConfig(
+        model=args.model, threads=args.threads, compile=args.compile, righted=args.righted, batch=args.batch,
+        scenarios=args.scenarios, length_s=args.seconds,
+    )  # fmt: skip
+    learned = Leaving(config, args.out / ("mapless" if args.mapless else "told"), mapless=args.mapless)
+    true, kept = Leaving(config, args.out / "true"), Leaving(config, args.out / "kept", kept=True)
     drives: Drives = {}
-    films: dict[tuple[str, str], dict[str, Frames]] = {}
-    for kind, arena in arenas.items():
-        for policy in POLICIES:
-            films[policy, kind] = {trial.name: Frames() for trial in trials}
-            found = drive_trials(
-                arena,
-                lambda policy=policy: open_policy(policy, Tools(device, args.model)),
-                trials,
-                StreamingReader.from_pretrained("judge", device=device),
-                batch=args.batch,
-                film=lambda trial, of=films[policy, kind]: of[trial.name],
-            )
-            by_name = {driven.trial.name: driven for driven in found}
-            drives[policy, kind] = [by_name[trial.name] for trial in trials]
-    report(drives, args.seconds, dt_s, args.out)
-    left = [trial for trial, true in zip(trials, drives["constant", "true"]) if true.columns["truth.off_road"].any()]
-    show(left[:8] or trials[:8], films, dt_s, args.out / "leaving.png")
-
-
-def without_road(context: Clip | Tags) -> Clip | Tags:
-    """The same context without its map."""
-    return dataclasses.replace(context, road=None) if isinstance(context, Clip) else context
+    for name, run, kind in (("true", true, "true"), ("kept", kept, "true"), ("learned", learned, "learned")):
+        jobs = [Job(policy, kind) for policy in POLICIES]
+        run.run(jobs, done=lambda *_: None)
+        drives |= {(job.policy, name): run.drives(job) for job in jobs}
+    report(drives, args.seconds, learned.dt_s, args.out)
+    pairs = list(zip(*(drives["constant", world] for world in ("true", "learned"))))
+    left = [pair for pair in pairs if pair[0].columns["truth.off_road"].any()]
+    show(left[:8] or pairs[:8], learned.dt_s, args.out / "leaving.png")
 
 
 def report(drives: Drives, seconds: float, dt_s: float, out: Path) -> None:
@@ -196,7 +179,7 @@ def slopes(drives: Drives, dt_s: float) -> str:
     return markdown(rows, {"what": "", **{f"{t}": f"{t} s" for t in SLOPES_S}})
 
 
-def is_off(driven: Driven, dt_s: float, *, by_truth: bool = False) -> NDArray[np.bool_]:
+def is_off(driven: KeptDrive, dt_s: float, *, by_truth: bool = False) -> NDArray[np.bool_]:
     """``(T,)`` whether the ego is off the road, by the truth, or the judge is surer than not that it is."""
     if by_truth:
         return driven.columns["truth.off_road"] > 0.5
@@ -208,16 +191,15 @@ def has_been(flag: NDArray[np.bool_], t_s: float, dt_s: float) -> bool:
     return bool(flag[: round(t_s / dt_s) + 1].any())
 
 
-def show(trials: list[Trial], films: dict[tuple[str, str], dict[str, Frames]], dt_s: float, path: Path) -> None:
+def show(pairs: Sequence[tuple[KeptDrive, ...]], dt_s: float, path: Path) -> None:
     """Rows of true and learned frames of ``constant``, half as large."""
     rows = []
-    for trial in trials:
-        for kind in ("true", "learned"):
-            frames = films["constant", kind][trial.name].frames
-            shown = [frames[min(round(t / dt_s), len(frames) - 1)] for t in SHOWN_S]
-            rows.append(
-                np.hstack([cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in shown])
-            )
+    for drive in (drive for pair in pairs for drive in pair):
+        with VideoReader(drive.path.with_suffix(".mp4")) as film:
+            frames = film.read([min(round(t / dt_s), len(film) - 1) for t in SHOWN_S])
+        rows.append(
+            np.hstack([cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames])
+        )
     write_png(path, np.vstack(rows))
 
 

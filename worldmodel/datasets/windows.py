@@ -134,6 +134,18 @@ class MemoryEpisode:
         """Frames ``(count, H, W, 3)`` from index ``start``, every ``stride``-th."""
         return self.frames[start : start + stride * count : stride]
 
+    def piece(self, rows: slice, episode_id: str) -> MemoryEpisode:
+        """Some of its frames as a stretch of that name."""
+        return dataclasses.replace(
+            self,
+            episode_id=episode_id,
+            frames=self.frames[rows],
+            t_s=self.t_s[rows],
+            motion=self.motion[rows],
+            tags=self.tags[rows],
+            truth={key: column[rows] for key, column in self.truth.items()},
+        )
+
 
 def load_all(stretches: Sequence[Stretch]) -> list[MemoryEpisode]:
     """Every stretch decoded once and kept as uint8: 98 kB a frame at 128x256."""

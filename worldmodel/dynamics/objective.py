@@ -25,6 +25,8 @@ from worldmodel.nn.shapes import Bool, Float
 
 #: Moved frames are shown at no lower level: the best guess divides by it.
 LEAST_MOVED_TAU = 1 / 64
+#: What is astray by no more is as good as true.
+ASTRAY = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +77,25 @@ class Levels:
 
 
 def draw_levels(
-    batch: int, length: int, config: ObjectiveConfig, generator: torch.Generator, *, shortcut: bool
+    batch: int,
+    length: int,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+    *,
+    shortcut: bool,
+    astray_B1: Bool[Tensor, "b 1"] | None = None,
 ) -> Levels:
-    """Draw on the CPU, so that the same generator gives the same levels on any device."""
+    """Draw on the CPU, so that the same generator gives the same levels on any device.
+
+    In clips that are ``astray`` at first most frames are nearly clean.
+    """
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
     independent_B1 = uniform(batch, 1) < config.independent_share
+    if astray_B1 is not None:
+        independent_B1 = independent_B1 & ~astray_B1
     past_BT = ~independent_B1 & (uniform(batch, length) < config.past_share)
     any_BT = torch.floor(uniform(batch, length) * config.finest) / config.finest
     past_tau_BT = config.past_tau_min + (1 - config.past_tau_min) * uniform(batch, length)
@@ -95,6 +108,8 @@ def draw_levels(
     together_B1 = torch.zeros_like(wants_B1)
     if config.together_share:
         together_B1 = ~wants_B1 & (uniform(batch, 1) < config.together_share)
+        if astray_B1 is not None:
+            together_B1 = together_B1 & ~astray_B1
         past_BT, any_BT = past_BT & ~together_B1, torch.where(together_B1, any_BT[:, :1], any_BT)
     is_shortcut = wants_B1 & ~past_BT
     tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
@@ -183,6 +198,7 @@ def shortcut_forcing_loss(
     *,
     shortcut: bool = True,
     weight_BTN: Float[Tensor, "b t n"] | None = None,
+    astray_BT: Float[Tensor, "b t"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
 
@@ -194,11 +210,15 @@ def shortcut_forcing_loss(
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
         weight_BTN: how much each token counts, in any unit; ``None`` for all alike.
+        astray_BT: how far frames have gone astray from what is told of them, 0 of true ones. That they have is seen in
+            the past alone, so such a frame is asked for only where the frame before it is shown nearly clean: otherwise
+            frames that come from nowhere would be learned to be astray too.
     """
     batch, length = clean_BTVNC.shape[:2]
     device = clean_BTVNC.device
     told = drop(told, config, generator)
-    levels = draw_levels(batch, length, config, generator, shortcut=shortcut)
+    astray_B1 = None if astray_BT is None else (astray_BT > ASTRAY).any(dim=1, keepdim=True).cpu()
+    levels = draw_levels(batch, length, config, generator, shortcut=shortcut, astray_B1=astray_B1)
     levels = Levels(*(hand_over(getattr(levels, field.name), device) for field in dataclasses.fields(Levels)))
     noise = noise_like(clean_BTVNC, generator)
     told = noise_moved(told, config, generator, levels)
@@ -215,7 +235,11 @@ def shortcut_forcing_loss(
     if weight_BTN is not None:
         error_BTVN = error_BTVN * weight_BTN[:, :, None] / weight_BTN.mean().clamp(min=1e-6)
     error_BT = error_BTVN.mean(dim=(2, 3))
-    loss = ((0.9 * levels.tau + 0.1) * error_BT).mean()
+    weight_BT = 0.9 * levels.tau + 0.1
+    if astray_BT is not None:
+        unseen_BT = torch.cat([torch.zeros_like(levels.tau[:, :1]), levels.tau[:, :-1]], 1) < config.past_tau_min
+        weight_BT = weight_BT.masked_fill(unseen_BT & (astray_BT > ASTRAY), 0)
+    loss = (weight_BT * error_BT).mean()
     with torch.no_grad():  # means over some frames, NaN where there are none, without asking how many there are
         figures = {"error_low_tau": _mean_where(error_BT, (levels.tau < 0.25) & ~levels.is_shortcut)}
         if shortcut:

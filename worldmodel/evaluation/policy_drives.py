@@ -176,7 +176,7 @@ class PolicyRun:
             keep(path, driven, self.dt_s)
             yield load(path)
 
-    def _arena(self, kind: str) -> Arena:
+    def _arena(self, kind: Kind) -> Arena:
         if kind not in self._arenas:
             workers, camera, dt_s = self.config.workers, self.camera, self.dt_s
             is_alone = workers == 1

@@ -121,6 +121,22 @@ class StrayingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LooksConfig:
+    """Drives that begin in another weather or light than is told and turn to it (``looks``), besides the true ones.
+
+    Attributes:
+        share: of the true drives, that are rendered once more in another look; 0 for none. Dynamics alone is trained
+            on them.
+        frames: of a piece of a drive, which begins in part of the other look.
+        back: share of that which is gone with every frame.
+    """
+
+    share: float = 0.0
+    frames: int = 32
+    back: float = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
 class DistilConfig:
     """How a model learns from its own long drives, with a teacher in place of a truth (``distilling``).
 
@@ -179,7 +195,7 @@ class TrainConfig:
         drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
         astray_stage: training of what reads how far roads have gone astray from their maps, after that, where it has it
             and the road is known; its batch is in frames.
-        dynamics, objective, clips, straying, dynamics_stage: the second.
+        dynamics, objective, clips, straying, looks, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
@@ -216,6 +232,7 @@ class TrainConfig:
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
     straying: StrayingConfig = dataclasses.field(default_factory=StrayingConfig)
+    looks: LooksConfig = dataclasses.field(default_factory=LooksConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
     distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
     distil_stage: StageConfig = dataclasses.field(
@@ -280,17 +297,21 @@ class TrainConfig:
                 "astray_stage: learns from the reference world, where the road is known; say astray_stage.steps=0 or "
                 "tokenizer.astray_width=0"
             )
-        for name, share in (("share", self.straying.share), ("back", self.straying.back)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"straying.{name}: expected a share from 0 to 1, got {share}")
+        for of, s in (("straying", self.straying), ("looks", self.looks)):
+            for name, share in (("share", s.share), ("back", s.back)):
+                if not 0 <= share <= 1:
+                    raise ValueError(f"{of}.{name}: expected a share from 0 to 1, got {share}")
+            if s.share and s.frames < self.clips.short:
+                raise ValueError(f"{of}.frames: expected at least clips.short = {self.clips.short}, got {s.frames}")
         if self.straying.share and (self.data.source != "reference" or self.data.live or not self.dynamics.road):
             raise ValueError(
                 "straying.share: drives of the reference world are led astray from the map that dynamics.road=true is "
                 "told, and not while they are still being rendered (data.live); say straying.share=0"
             )
-        if self.straying.share and self.straying.frames < self.clips.short:
+        if self.looks.share and (self.data.source != "reference" or self.data.live):
             raise ValueError(
-                f"straying.frames: expected at least clips.short = {self.clips.short}, got {self.straying.frames}"
+                "looks.share: drives of the reference world are rendered once more, and not while the others still are "
+                "(data.live); say looks.share=0"
             )
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")

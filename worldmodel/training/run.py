@@ -34,6 +34,7 @@ from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
 from worldmodel.training.live import Live
+from worldmodel.training.looks import changing_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
 from worldmodel.training.resident import ResidentWindows, Store
@@ -216,8 +217,10 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     windows: dict[int, WithBoxes] = {}
     if config.dynamics_stage.steps:
         clips = latents
-        if config.straying.share and isinstance(latents, dict):
-            clips = {**latents, "astray": strayed_latents(config, tokenizer, _all(train))}
+        if isinstance(clips, dict) and config.straying.share:
+            clips = {**clips, "astray": strayed_latents(config, tokenizer, _all(train))}
+        if isinstance(latents, dict) and isinstance(clips, dict) and config.looks.share:
+            clips = {**clips, "looks": changing_looks(config, tokenizer, latents)}
         for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
             windows[length] = WithBoxes(_windows(config, clips, length, batch))
 

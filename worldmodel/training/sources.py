@@ -6,10 +6,12 @@ where episodes are asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import random
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.training.config import DataConfig, TrainConfig
 from worldmodel.training.corpus import Arriving, Made, Maker, build_corpus, corpus_folder, shrink
 from worldmodel.training.live import Live
+from worldmodel.types import VOCABULARY
 
 #: The reference world is sampled at this rate.
 REFERENCE_HZ = 10
@@ -45,6 +48,12 @@ def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
     return sets
 
 
+def in_another_look(config: TrainConfig, names: Sequence[str]) -> list[MemoryEpisode]:
+    """Reference drives of the run once more, each in another weather or at another time of day."""
+    folder, _, make = _reference(config, another_look=True)
+    return _build(config, folder, names, make, f"rendering {len(names)} in another look")
+
+
 def live_set(config: TrainConfig, *, device: str) -> Live:
     """The run's reference drives, as they are rendered in the background."""
     data = config.data
@@ -58,8 +67,8 @@ def live_set(config: TrainConfig, *, device: str) -> Live:
     )
 
 
-def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
-    """Folder and names of the run's reference drives, and what renders them."""
+def _reference(config: TrainConfig, *, another_look: bool = False) -> tuple[Path, list[str], Maker]:
+    """Folder and names of the run's reference drives, and what renders them, as they are or in another look."""
     data, size = config.data, config.frame_size
     names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
@@ -71,11 +80,14 @@ def _reference(config: TrainConfig) -> tuple[Path, list[str], Maker]:
     key += ("every", data.every) if data.every > 1 else ()
     others = [sorted(group.items()) for group in _others(data)]
     key += ("other", data.other_share, repr(others if len(others) > 1 else others[0])) if data.other_share else ()
-    make = functools.partial(_reference_drive, data=data, size=size, camera_height_m=config.camera_height_m)
+    key += ("another look",) if another_look else ()
+    make = functools.partial(
+        _reference_drive, data=data, size=size, camera_height_m=config.camera_height_m, another_look=another_look
+    )
     return corpus_folder(data.cache, *key), names, make
 
 
-def _build(config: TrainConfig, folder: Path, names: list[str], make: Maker, what: str) -> list[MemoryEpisode]:
+def _build(config: TrainConfig, folder: Path, names: Sequence[str], make: Maker, what: str) -> list[MemoryEpisode]:
     data = config.data
     return build_corpus(
         folder,
@@ -99,15 +111,26 @@ def options_of(seed: int, data: DataConfig) -> DriveOptions:
     return draw_options(seed, **fixed)
 
 
+def looking_otherwise(options: DriveOptions) -> DriveOptions:
+    """The same drive in another weather, at another time of day, or (one in five) both, by its seed."""
+    rng = random.Random(zlib.crc32(f"look_{options.seed:06d}".encode()))
+    fields = rng.choice([["weather"], ["time_of_day"]] * 2 + [["weather", "time_of_day"]])
+    looks = {f: rng.choice([x for x in VOCABULARY[f][1:] if x != getattr(options, f)]) for f in fields}
+    return dataclasses.replace(options, **looks)
+
+
 def _others(data: DataConfig) -> list[dict[str, Any]]:
     """The groups of other options; records of models that were trained before there were several have one alone."""
     return [data.other_options] if isinstance(data.other_options, dict) else list(data.other_options)
 
 
-def _reference_drive(name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float) -> Made:
+def _reference_drive(
+    name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float, another_look: bool = False
+) -> Made:
     scale = data.render_scale
     camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
     options = options_of(int(name.rsplit("_", 1)[1]), data)
+    options = looking_otherwise(options) if another_look else options
     drive = render_drive(options, round(data.drive_s * REFERENCE_HZ), camera=camera, every=data.every)
     boxes = drive.boxes.copy()
     boxes[..., :4] /= scale

@@ -319,7 +319,8 @@ class DynamicsStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One ``BoxedBatch`` of windows whose frames are latents."""
-        shape, users = self.run_config.tokenizer, self.run_config.objective.users
+        settings = self.run_config
+        shape, users = settings.tokenizer, settings.objective.users
         told, clean = prepare_clips(batch, self.network, shape)
         seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
         weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
@@ -327,10 +328,11 @@ class DynamicsStage(Stage):
             self.network,
             clean,
             told,
-            self.run_config.objective,
+            settings.objective,
             self.generator(),
-            shortcut=self.done(self.global_step) >= self.run_config.clips.shortcut_from,
+            shortcut=self.done(self.global_step) >= settings.clips.shortcut_from,
             weight_BTN=weight_BTN,
+            astray_BT=batch.astray if settings.straying.share or settings.looks.share else None,
         )
         self.log("loss", loss, prog_bar=True)
         for name, value in figures.items():

@@ -72,15 +72,10 @@ def _pieces(config: TrainConfig, stretch: MemoryEpisode) -> list[tuple[MemoryEpi
         rows, name = slice(first, first + s.frames), f"{stretch.episode_id}_astray_{s.frames}_{s.back:g}_{first:04d}"
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         off_3 = np.exp(_SPREAD * np.clip(rng.normal(), -2, 2)) * rng.normal(size=3).clip(-2, 2) * np.array(_OFF_M)
-        piece = dataclasses.replace(
-            stretch,
-            episode_id=name,
-            frames=stretch.frames[rows],
-            t_s=stretch.t_s[rows],
-            motion=stretch.motion[rows],
-            tags=stretch.tags[rows],
-            truth={key: column[rows] for key, column in stretch.truth.items()},
-        )
+        piece = stretch.piece(rows, name)
+        came_m_T = piece.motion.speed_mps * np.append(np.diff(piece.t_s), np.nan)
+        left_T = coming_back(torch.from_numpy(piece.truth["road"]), torch.from_numpy(came_m_T), s.back)
+        piece = dataclasses.replace(piece, truth={**piece.truth, "astray": left_T.float().numpy()})
         pieces.append((piece, off_3.astype(np.float32)))
     return pieces
 
@@ -92,9 +87,8 @@ def _frames(
     """The frames of a piece, led astray."""
     device, still = device_of(config), torch.zeros(piece.length)
     camera = canonical_camera(*piece.info.valid_mask.shape)
-    came_m_T = torch.from_numpy(piece.motion.speed_mps * np.append(np.diff(piece.t_s), np.nan)).float()
     road_TEK2 = torch.from_numpy(piece.truth["road"]).float()
-    off_T3 = coming_back(road_TEK2, came_m_T, config.straying.back)[:, None] * torch.from_numpy(first_3)
+    off_T3 = torch.from_numpy(piece.truth["astray"])[:, None] * torch.from_numpy(first_3)
     frames_TCHW = to_network(torch.from_numpy(np.array(piece.frames)).to(device)).float()
     height_m_T = torch.full_like(still, piece.info.camera.height_m).to(device)
     args = (frames_TCHW, still.to(device), still.to(device), height_m_T, camera)

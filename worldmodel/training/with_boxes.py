@@ -1,4 +1,4 @@
-"""Batches of windows, and where other road users and the road are in them.
+"""Batches of windows, where other road users and the road are in them, and how far they have gone astray.
 
 Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers of a box; E edges; P points of a map.
 """
@@ -16,11 +16,12 @@ from worldmodel.training.resident import ResidentWindows
 
 
 class BoxedBatch(NamedTuple):
-    """A ``datasets.windows.Batch``, its boxes and the road.
+    """A ``datasets.windows.Batch``, its boxes, the road and how far it is astray.
 
     Attributes:
         boxes: ``(B, T, K, F)`` as ``reference.boxes.COLUMNS``; NaN where there is none or none is known.
         road: ``(B, T, E, P, 2)`` a map's window about each frame (``geometry.road``); NaN where it is not known.
+        astray: ``(B, T)`` how far frames are astray from what is told of them, 0 of true ones.
     """
 
     frames: Any
@@ -31,6 +32,7 @@ class BoxedBatch(NamedTuple):
     camera_height_m: NDArray[np.float32]
     boxes: NDArray[np.float32]
     road: NDArray[np.float32]
+    astray: NDArray[np.float32]
 
 
 class WithBoxes:
@@ -42,4 +44,5 @@ class WithBoxes:
     def __call__(self, k: int) -> BoxedBatch:
         """Batch k."""
         places = self._windows.draw(k)
-        return BoxedBatch(*self._windows.gather(places), self._truth.boxes_at(places), self._truth.road_at(places))
+        truth = self._truth.boxes_at(places), self._truth.road_at(places), self._truth.astray_at(places)
+        return BoxedBatch(*self._windows.gather(places), *truth)
