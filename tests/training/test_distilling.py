@@ -2,16 +2,22 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from tests.tiny import tiny_model
 from tests.training.test_own_drives import LENGTH, TRUE_FRAMES, life
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame
+from worldmodel.geometry.road import POINTS
 from worldmodel.nn.transformer import Block, compile_blocks
+from worldmodel.reference.boxes import COLUMNS
 from worldmodel.training.config import DistilConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, Taught, distilled_sampler, twin
 from worldmodel.training.own_drives import Brief, OwnDrives
+from worldmodel.training.stages import as_tensors, clips_loss
+from worldmodel.training.with_boxes import BoxedBatch
+from worldmodel.types import VOCABULARY
 
 SAMPLER = SamplerConfig(2)
 
@@ -88,6 +94,36 @@ def test_frames_near_the_truth_are_pulled_to_it_and_no_others() -> None:
     assert not torch.equal(pulls[1][:2], pulls[0][:2])
 
 
+def test_true_clips_are_learned_besides_by_their_weight() -> None:
+    model, drawn = tiny_model(), []
+    shape = model.tokenizer.config
+    rng = np.random.default_rng(0)
+    batch = BoxedBatch(
+        rng.normal(size=(2, 4, 2 * model.dynamics.views, shape.tokens, shape.channels)).astype(np.float16),
+        *(np.ones((2, 4, 2), np.float32), np.full((2, 4), 0.1, np.float32), np.ones((2, 4, len(VOCABULARY)), np.int64)),
+        *(np.ones((2, shape.height_px, shape.width_px), bool), np.full(2, 1.4, np.float32)),
+        *(np.full((2, 4, 1, len(COLUMNS)), np.nan, np.float32), np.full((2, 4, 2, POINTS, 2), np.nan, np.float32)),
+        np.zeros((2, 4), np.float32),
+    )
+
+    def clips(k: int) -> BoxedBatch:
+        drawn.append(k)
+        return batch
+
+    losses = []
+    for weight in (0.0, 1.0, 2.0):
+        config = TrainConfig(tokenizer=shape, distil=DistilConfig(rehearsed=weight))
+        stage = DistilStage(config, model.dynamics, model.tokenizer, lambda k: None, clips=clips)
+        stage.log = lambda *_, **__: None
+        losses.append(stage._rehearsed())
+    there = BoxedBatch(*as_tensors(batch))
+    whole, _ = clips_loss(config, model.dynamics, there, stage.generator(), shortcut=False)
+    assert losses[0] == 0
+    assert torch.equal(losses[1], whole)
+    assert torch.equal(losses[2], 2 * whole)
+    assert drawn == [0, 0], "not where it weighs nothing"
+
+
 def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
     network = tiny_model().dynamics
     compile_blocks(network)
@@ -108,6 +144,7 @@ def test_a_twin_of_a_compiled_network_has_blocks_of_its_own() -> None:
         (DistilConfig(followers=4, follower_life=12), "need at least 16 frames, got 12"),
         (DistilConfig(followers=1, life=20), "distil.life: a follower needs .* = 24 frames, got 20"),
         (DistilConfig(truth=1.2), "distil.truth: expected a share, got 1.2"),
+        (DistilConfig(rehearsed=-0.5), "distil.rehearsed: expected a weight from 0, got -0.5"),
         (DistilConfig(clip=4, frames=4), "distil.clip: expected more than distil.frames = 4, got 4"),
     ],
 )

@@ -66,7 +66,9 @@ def config(out: Path, tmp_path: Path) -> TrainConfig:
             shortcut_from=0.4,
         ),
         dynamics_stage=stage,
-        distil=DistilConfig(rows=4, true_frames=3, life=16, beginners=2, beginner_life=6, frames=2, clip=4, steps=2),
+        distil=DistilConfig(
+            rows=4, true_frames=3, life=16, beginners=2, beginner_life=6, frames=2, clip=4, steps=2, rehearsed=0.5
+        ),
         distil_stage=stage,
         data=dataclasses.replace(TrainConfig().data, cache=str(tmp_path / "cache"), validation_share=0.3),
         device="cpu",

@@ -150,6 +150,8 @@ class DistilConfig:
             their own the last of them does; the k-th of n after k of n parts of it.
         truth: how far frames of drives that are at most ``follower_life`` frames away from true ones are pulled to the
             truth, from 0 to 1: nobody else knows as well where the road is that has been seen.
+        rehearsed: weight of the loss of ordinary training in each step, on a batch of its clips, those of ``straying``
+            and ``looks`` among them: what brings back a drive that has gone astray.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
@@ -169,6 +171,7 @@ class DistilConfig:
     followers: int = 0
     follower_life: int = 16
     truth: float = 0.0
+    rehearsed: float = 0.0
     frames: int = 4
     clip: int = 8
     steps: int = 4
@@ -341,6 +344,8 @@ class TrainConfig:
             )
         if not 0 <= d.truth <= 1:
             raise ValueError(f"distil.truth: expected a share, got {d.truth}")
+        if d.rehearsed < 0:
+            raise ValueError(f"distil.rehearsed: expected a weight from 0, got {d.rehearsed}")
         if d.clip <= d.frames:  # a beginner's first clip would be counted twice
             raise ValueError(f"distil.clip: expected more than distil.frames = {d.frames}, got {d.clip}")
         if d.beginner_life < d.beginners * d.frames:

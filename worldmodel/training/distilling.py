@@ -27,7 +27,7 @@ from worldmodel.nn.transformer import compile_blocks
 from worldmodel.tokenizer.tokenizer import Tokenizer
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.own_drives import Brief, Draw, OwnDrives
-from worldmodel.training.stages import Stage, as_tensors, freeze, prepare_clips
+from worldmodel.training.stages import Stage, as_tensors, clips_loss, freeze, prepare_clips
 from worldmodel.training.with_boxes import BoxedBatch
 
 #: Multiples of it lie evenly between whole numbers: which drives are not told of their road.
@@ -56,6 +56,7 @@ class DistilStage(Stage):
         teacher: dynamics on latents of the same tokenizer; ``None`` for the network as it is now.
         tokenizer: of its latents.
         life: the k-th true drive for own ones to follow.
+        clips: the k-th batch of true clips, which are learned besides where ``distil.rehearsed`` is not 0.
     """
 
     name = "distil"
@@ -68,8 +69,10 @@ class DistilStage(Stage):
         tokenizer: Tokenizer,
         life: Callable[[int], Any],
         teacher: Dynamics | None = None,
+        clips: Callable[[int], Any] | None = None,
     ) -> None:
         super().__init__(config, config.distil_stage)
+        self._clips = clips
         # The critic begins as the teacher: a model that was taught here before is no denoiser any more.
         self.network, self.critic = network, twin(teacher or network)
         #: What comes out: the network swings about what it is pulled to.
@@ -144,7 +147,17 @@ class DistilStage(Stage):
         self.log("pull", pull_RKVNC.detach().abs().mean(), prog_bar=True)
         self.log("critic", critic, prog_bar=True)
         self.log_speed(learned * d.frames, 0.0)
-        return loss + critic
+        return loss + critic + self._rehearsed()
+
+    def _rehearsed(self) -> Tensor:
+        """What the network still knows of true clips, those that begin astray and come back among them."""
+        share = self.run_config.distil.rehearsed
+        if not share or self._clips is None:
+            return torch.zeros((), device=self.device)
+        batch = BoxedBatch(*(x.to(self.device) for x in as_tensors(self._clips(self.global_step))))
+        loss, _ = clips_loss(self.run_config, self.network, batch, self.generator(), shortcut=False)
+        self.log("rehearsed", loss, prog_bar=True)
+        return share * loss
 
     def _judged(
         self, made_RKVNC: Tensor, rows: list[int], own_RTVNC: Tensor, told: Told, generator: torch.Generator

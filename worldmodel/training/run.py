@@ -215,7 +215,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
             state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
         network.load_state_dict(state, strict=False)
     windows: dict[int, WithBoxes] = {}
-    if config.dynamics_stage.steps:
+    if config.dynamics_stage.steps or config.distil.rehearsed:
         clips = latents
         if isinstance(clips, dict) and config.straying.share:
             clips = {**clips, "astray": strayed_latents(config, tokenizer, _all(train))}
@@ -235,7 +235,8 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         fit(config, stage, make, config.dynamics_stage, [pictures])
     if config.distil_stage.steps:
         lives = WithBoxes(_windows(config, latents, min(config.distil.life, longest), 1))
-        stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer))
+        clips = windows.get(config.clips.short)
+        stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer), clips)
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
     return network

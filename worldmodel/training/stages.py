@@ -319,28 +319,28 @@ class DynamicsStage(Stage):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """One ``BoxedBatch`` of windows whose frames are latents."""
-        settings = self.run_config
-        shape, users = settings.tokenizer, settings.objective.users
-        told, clean = prepare_clips(batch, self.network, shape)
-        seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
-        weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
-        loss, figures = shortcut_forcing_loss(
-            self.network,
-            clean,
-            told,
-            settings.objective,
-            self.generator(),
-            shortcut=self.done(self.global_step) >= settings.clips.shortcut_from,
-            weight_BTN=weight_BTN,
-            astray_BT=batch.astray if settings.straying.share or settings.looks.share else None,
-        )
+        shortcut = self.done(self.global_step) >= self.run_config.clips.shortcut_from
+        loss, figures = clips_loss(self.run_config, self.network, batch, self.generator(), shortcut=shortcut)
         self.log("loss", loss, prog_bar=True)
         for name, value in figures.items():
             self.log(name, value, prog_bar=name == "error_low_tau")
-        frames = clean.shape[0] * clean.shape[1]
+        frames = batch.frames.shape[0] * batch.frames.shape[1]
         tokens = self.network.frame_tokens()
         self.log_speed(frames, 3 * frames * tokens * matmul_flops_per_token(self.network.transformer))
         return loss
+
+
+def clips_loss(
+    config: TrainConfig, network: Dynamics, batch: Any, generator: torch.Generator, *, shortcut: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``shortcut_forcing_loss`` of a ``BoxedBatch`` of windows whose frames are latents, as a run has it."""
+    shape, users = config.tokenizer, config.objective.users
+    told, clean = prepare_clips(batch, network, shape)
+    seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
+    weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
+    astray_BT = batch.astray if config.straying.share or config.looks.share else None
+    args = (network, clean, told, config.objective, generator)
+    return shortcut_forcing_loss(*args, shortcut=shortcut, weight_BTN=weight_BTN, astray_BT=astray_BT)
 
 
 def prepare_clips(batch: Any, network: Dynamics, shape: TokenizerConfig) -> tuple[Told, Tensor]:
