@@ -5,6 +5,7 @@ Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,9 @@ class WithBoxes:
 
     def __call__(self, k: int) -> BoxedBatch:
         """Batch k."""
-        places = self._windows.draw(k)
+        return self.at(self._windows.draw(k))
+
+    def at(self, places: Sequence[tuple[int, int]]) -> BoxedBatch:
+        """The windows at the given (stretch, first frame)."""
         truth = self._truth.boxes_at(places), self._truth.road_at(places), self._truth.astray_at(places)
         return BoxedBatch(*self._windows.gather(places), *truth)
