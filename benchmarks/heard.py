@@ -7,7 +7,8 @@ weather or at another time of day (``training.looks``). Their latents are mixed,
 before have a share of the other look, at the levels of a rollout. What does the network take the last frame to be? How
 much of the other look is left in it, over how much the past has: 1 where it goes on as the past was, 0 where it is as
 it is told. Told the clip's own tags, none, and the other look's: where all three agree, tags are not heard. Ordinary
-true clips teach that, as in them the past has always been as it is told.
+true clips teach that, as in them the past has always been as it is told. What else is wrong with the frame counts too,
+the more the smaller the share, so compare the three.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from worldmodel.dynamics.objective import blend, moved_at
 from worldmodel.dynamics.sampler import FINEST
 from worldmodel.geometry.road import window
 from worldmodel.model import WorldModel
+from worldmodel.nn.component import content_hash
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.simulation.keeping import markdown
@@ -90,6 +92,9 @@ def main() -> None:
     args = parser.parse_args()
     models = {name: WorldModel.from_pretrained(name) for name in args.models}
     first = next(iter(models.values()))
+    for name, model in models.items():
+        if content_hash(model.tokenizer) != content_hash(first.tokenizer):
+            parser.error(f"{name}: its tokenizer is not that of {args.models[0]}; ask it in a run of its own")
     own, other = [], []
     for number in tqdm(range(args.drives), unit="drive"):
         options = draw_options(FIRST_SEED + number, ego="good", events=(), sensor=False)
