@@ -61,7 +61,7 @@ def told_and_clean(model: WorldModel, clips: list[MemoryEpisode]) -> tuple[Told,
 
 def left(
     model: WorldModel, own: list[MemoryEpisode], other: list[MemoryEpisode], share: float, tau: float
-) -> list[float]:
+) -> dict[str, float]:
     """Share of the other look in the last frame over that in the past: told its own tags, none, the other look's."""
     network, sampler = model.dynamics, model.sampler
     share_T = np.full(FRAMES, share, np.float32)

@@ -115,7 +115,7 @@ def test_true_clips_are_learned_besides_by_their_weight() -> None:
         config = TrainConfig(tokenizer=shape, distil=DistilConfig(rehearsed=weight))
         stage = DistilStage(config, model.dynamics, model.tokenizer, lambda k: None, clips=clips)
         stage.log = lambda *_, **__: None
-        losses.append(stage._rehearsed())
+        losses.append(stage._rehearsed(stage.generator()))
     there = BoxedBatch(*as_tensors(batch))
     whole, _ = clips_loss(config, model.dynamics, there, stage.generator(), shortcut=False)
     assert losses[0] == 0

@@ -151,7 +151,7 @@ class DistilConfig:
         truth: how far frames of drives that are at most ``follower_life`` frames away from true ones are pulled to the
             truth, from 0 to 1: nobody else knows as well where the road is that has been seen.
         rehearsed: weight of the loss of ordinary training in each step, on a batch of its clips, those of ``straying``
-            and ``looks`` among them: what brings back a drive that has gone astray.
+            and ``looks`` among them.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.

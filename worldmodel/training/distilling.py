@@ -147,17 +147,18 @@ class DistilStage(Stage):
         self.log("pull", pull_RKVNC.detach().abs().mean(), prog_bar=True)
         self.log("critic", critic, prog_bar=True)
         self.log_speed(learned * d.frames, 0.0)
-        return loss + critic + self._rehearsed()
+        return loss + critic + self._rehearsed(generator)
 
-    def _rehearsed(self) -> Tensor:
+    def _rehearsed(self, generator: torch.Generator) -> Tensor:
         """What the network still knows of true clips, those that begin astray and come back among them."""
-        share = self.run_config.distil.rehearsed
-        if not share or self._clips is None:
+        weight = self.run_config.distil.rehearsed
+        if not weight:
             return torch.zeros((), device=self.device)
+        assert self._clips is not None
         batch = BoxedBatch(*(x.to(self.device) for x in as_tensors(self._clips(self.global_step))))
-        loss, _ = clips_loss(self.run_config, self.network, batch, self.generator(), shortcut=False)
+        loss, _ = clips_loss(self.run_config, self.network, batch, generator, shortcut=False)
         self.log("rehearsed", loss, prog_bar=True)
-        return share * loss
+        return weight * loss
 
     def _judged(
         self, made_RKVNC: Tensor, rows: list[int], own_RTVNC: Tensor, told: Told, generator: torch.Generator

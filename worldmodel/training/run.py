@@ -215,12 +215,12 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
             state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
         network.load_state_dict(state, strict=False)
     windows: dict[int, WithBoxes] = {}
-    if config.dynamics_stage.steps or config.distil.rehearsed:
+    if config.dynamics_stage.steps or (config.distil_stage.steps and config.distil.rehearsed):
         clips = latents
-        if isinstance(clips, dict) and config.straying.share:
-            clips = {**clips, "astray": strayed_latents(config, tokenizer, _all(train))}
-        if isinstance(latents, dict) and isinstance(clips, dict) and config.looks.share:
-            clips = {**clips, "looks": changing_looks(config, tokenizer, latents)}
+        if isinstance(latents, dict):
+            astray = {"astray": strayed_latents(config, tokenizer, _all(train))} if config.straying.share else {}
+            looks = {"looks": changing_looks(config, tokenizer, latents)} if config.looks.share else {}
+            clips = {**latents, **astray, **looks}
         for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
             windows[length] = WithBoxes(_windows(config, clips, length, batch))
 
@@ -235,7 +235,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         fit(config, stage, make, config.dynamics_stage, [pictures])
     if config.distil_stage.steps:
         lives = WithBoxes(_windows(config, latents, min(config.distil.life, longest), 1))
-        clips = windows.get(config.clips.short)
+        clips = windows.get(clip_shape(config, 0)[0])
         stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer), clips)
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
