@@ -3,12 +3,12 @@
     python benchmarks/heard.py nano docs/gpu/nano_base --drives 24
 
 Clips of 16 frames of the reference world, of seeds nothing else uses, are rendered twice, the second time in another
-weather or at another time of day (``training.looks``). Their latents are mixed, so that the past and the moved frame
-before have a share of the other look, at the levels of a rollout. What does the network take the last frame to be? How
-much of the other look is left in it, over how much the past has: 1 where it goes on as the past was, 0 where it is as
-it is told. Told the clip's own tags, none, and the other look's: where all three agree, tags are not heard. Ordinary
-true clips teach that, as in them the past has always been as it is told. What else is wrong with the frame counts too,
-the more the smaller the share, so compare the three.
+weather or at another time of day (``training.questions``). Their latents are mixed, so that the past and the moved
+frame before have a share of the other look, at the levels of a rollout. What does the network take the last frame to
+be? How much of the other look is left in it, over how much the past has: 1 where it goes on as the past was, 0 where it
+is as it is told. Told the clip's own tags, none, and the other look's: where all three agree, tags are not heard.
+Ordinary true clips teach that, as in them the past has always been as it is told. What else is wrong with the frame
+counts too, the more the smaller the share, so compare the three.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.simulation.keeping import markdown
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.latents import latents_of
-from worldmodel.training.looks import mixed
+from worldmodel.training.questions import mixed
 from worldmodel.training.sources import looking_otherwise
 from worldmodel.training.stages import as_tensors, prepare_clips
 from worldmodel.training.with_boxes import BoxedBatch, WithBoxes

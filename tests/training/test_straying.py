@@ -1,4 +1,4 @@
-"""Dynamics is trained on drives whose road has gone astray, and which come back to their map."""
+"""Roads lie beside their map, by as much for a while and then otherwise."""
 
 import dataclasses
 from pathlib import Path
@@ -8,38 +8,29 @@ import pytest
 import torch
 
 from tests.tiny import DYNAMICS, TOKENIZER, tiny_model
-from worldmodel.datasets.windows import MemoryEpisode, unit_hash
+from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.sampler import SamplerConfig
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.road import BEHIND, POINTS, SPACING_M
-from worldmodel.training import run as run_module
 from worldmodel.training import straying
-from worldmodel.training.config import ClipsConfig, DataConfig, StageConfig, StrayingConfig, TrainConfig
+from worldmodel.training.config import ClipsConfig, DataConfig, QuestionsConfig, TrainConfig
 from worldmodel.training.latents import latents_of
-from worldmodel.training.run import run
-from worldmodel.training.straying import coming_back, strayed_latents
+from worldmodel.training.straying import off_map, strayed_latents
 from worldmodel.types import Clip, EgoMotion, Tags
 
 LENGTH, PIECE = 15, 6
 
 
-def config(tmp_path: Path, **changes) -> TrainConfig:
-    data = DataConfig(drives=2, drive_s=1.5, processes=1, validation_share=0.0, cache=str(tmp_path / "cache"))
-    names = ("tokenizer", "depth", "drift", "astray", "dynamics")
-    settings = {
-        "data": data,
-        "tokenizer": TOKENIZER,
-        "dynamics": dataclasses.replace(DYNAMICS, road=True),
-        "clips": ClipsConfig(short=4, long=12, long_every=2),
-        "straying": StrayingConfig(share=1.0, frames=PIECE, back=0.3),
-        "out": str(tmp_path / "out"),
-        "device": "cpu",
-        "progress": False,
-        "threads": 1,
-        **{f"{name}_stage": StageConfig(0) for name in names},
-        **changes,
-    }
-    return TrainConfig(**settings)
+def config(tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        data=DataConfig(cache=str(tmp_path / "cache")),
+        tokenizer=TOKENIZER,
+        dynamics=dataclasses.replace(DYNAMICS, road=True),
+        clips=ClipsConfig(short=4, long=12),
+        questions=QuestionsConfig(roads=1.0, frames=PIECE),
+        device="cpu",
+        progress=False,
+    )
 
 
 def stretch(seed: int = 0) -> MemoryEpisode:
@@ -64,40 +55,31 @@ def roads(beyond_m: list[float]) -> torch.Tensor:
     )
 
 
-def test_what_is_astray_comes_back_as_it_would_be_put_right() -> None:
-    on = roads([-1.0] * 5)
-    assert torch.allclose(coming_back(on, torch.full((5,), 2.0), 0.2), 0.8 ** torch.arange(5.0))
-    assert torch.equal(coming_back(on, torch.zeros(5), 0.2), torch.ones(5)), "not while the ego stands"
-    some = coming_back(roads([-1.0, 0.5, 1.0, 2.5, -1.0]), torch.tensor([2.0, 2.0, 0.25, 2.0, torch.nan]), 0.2)
-    wanted = [1, 0.8, 0.8 * (1 - 0.2 * 0.75), 0.8 * (1 - 0.2 * 0.75) * (1 - 0.2 * 0.5 * 0.5)]
-    assert torch.allclose(some, torch.tensor([*wanted, wanted[-1]])), "nor beyond the road"
-
-
-def test_pieces_are_of_their_drive_and_are_led_astray(tmp_path: Path) -> None:
-    settings, tokenizer = config(tmp_path), tiny_model().tokenizer
-    true = stretch()
-    pieces = straying._pieces(settings, true)
-    assert [(p.length, float(p.t_s[0])) for p, _ in pieces] == [(6, 0.0), (6, pytest.approx(0.6))]
-    piece = pieces[1][0]
-    np.testing.assert_array_equal(piece.truth["road"], true.truth["road"][6:12])
-    apart = []  # grey levels of each frame from the true one
-    for off in (np.zeros(3, np.float32), np.array([0.5, 0.5, 0.0], np.float32)):
-        made = straying._frames(settings, tokenizer, piece, off)
-        apart.append(np.abs(made.astype(int) - piece.frames).mean(axis=(1, 2, 3)))
-    assert (apart[0] < 1).all()
-    assert apart[1][0] > apart[0][0] + 0.1
-    assert not np.array_equal(pieces[0][1], pieces[1][1])
+def test_a_road_is_astray_by_as_much_for_a_while() -> None:
+    offs = [off_map(stretch(seed), PIECE) for seed in range(200)]
+    assert offs[0].shape == (LENGTH, 3)
+    for first in (0, PIECE, 2 * PIECE):
+        part = offs[0][first : first + PIECE]
+        assert torch.equal(part, part[:1].expand_as(part))
+    assert not torch.equal(offs[0][0], offs[0][PIECE])
+    assert not torch.equal(offs[0], offs[1]), "drawn by the stretch's name"
+    assert torch.equal(offs[0], off_map(stretch(0), PIECE))
+    spread = torch.stack(offs)[:, ::PIECE].flatten(0, 1).std(dim=0)
+    assert torch.allclose(spread / torch.tensor(straying._OFF_M), torch.full((3,), 1.1), atol=0.25)
 
 
 def test_its_latents_are_of_frames_led_astray_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, tokenizer = config(tmp_path), tiny_model().tokenizer
     stretches = [stretch(0), stretch(1)]
     made = strayed_latents(settings, tokenizer, stretches)
-    assert len(made) == 4
-    for latents, (piece, first) in zip(made, (p for s in stretches for p in straying._pieces(settings, s))):
-        astray = dataclasses.replace(piece, frames=straying._frames(settings, tokenizer, piece, first))
-        np.testing.assert_array_equal(latents.frames, latents_of(settings, tokenizer, astray).numpy())
-        assert latents.episode_id == piece.episode_id
+    for latents, true in zip(made, stretches, strict=True):
+        assert latents.length == true.length
+        assert latents.episode_id != true.episode_id, "their latents would be mistaken for each other"
+        named = dataclasses.replace(true, episode_id=latents.episode_id)
+        frames = straying._frames(settings, tokenizer, named)
+        assert np.abs(frames.astype(int) - true.frames).mean() > 0.1
+        astray = latents_of(settings, tokenizer, dataclasses.replace(named, frames=frames))
+        np.testing.assert_array_equal(latents.frames, astray.numpy())
 
     def fail(*_: object) -> None:
         raise AssertionError
@@ -105,15 +87,14 @@ def test_its_latents_are_of_frames_led_astray_and_kept(tmp_path: Path, monkeypat
     monkeypatch.setattr(straying, "_frames", fail)
     again = strayed_latents(settings, tokenizer, stretches)
     assert all(np.array_equal(a.frames, b.frames, equal_nan=True) for a, b in zip(made, again))
-    first, last = sorted(unit_hash(f"astray_{s.episode_id}") for s in stretches)
-    some = dataclasses.replace(settings, straying=StrayingConfig(share=(first + last) / 2, frames=PIECE, back=0.3))
-    assert {e.episode_id for e in strayed_latents(some, tokenizer, stretches)} < {e.episode_id for e in made}
 
 
-def test_settings_that_leave_no_piece_are_refused(tmp_path: Path) -> None:
-    settings = config(tmp_path, straying=StrayingConfig(share=1.0, frames=LENGTH + 1))
-    with pytest.raises(ValueError, match="straying: with share=1 of 1 drives and pieces of frames=16 there is none"):
-        strayed_latents(settings, tiny_model().tokenizer, [stretch()])
+def test_frames_led_astray_by_nothing_are_the_true_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = stretch()
+    monkeypatch.setattr(straying, "off_map", lambda s, _: torch.zeros(s.length, 3))
+    made = straying._frames(config(tmp_path), tiny_model().tokenizer, true)
+    assert made.shape == true.frames.shape
+    assert np.abs(made.astype(int) - true.frames).max() <= 1
 
 
 def test_the_frame_before_is_put_right_as_the_sampler_has_it(tmp_path: Path) -> None:
@@ -125,41 +106,3 @@ def test_the_frame_before_is_put_right_as_the_sampler_has_it(tmp_path: Path) -> 
     assert not torch.equal(plain[1:, 1], put_right[1:, 1])
     nowhere = dataclasses.replace(true, truth={"road": np.full_like(true.truth["road"], np.nan)})
     assert torch.allclose(latents_of(righted, tokenizer, nowhere)[1:, 1].float(), plain[1:, 1], atol=2e-3)
-
-
-def test_dynamics_is_trained_on_true_drives_and_on_those_astray(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen, windows = {}, run_module._windows
-
-    def record(settings: TrainConfig, sets: dict[str, list[MemoryEpisode]], length: int, batch: int) -> object:
-        seen[length] = {name: [s.length for s in some] for name, some in sets.items()}
-        made = windows(settings, sets, length, batch)
-        seen[length]["drawn"] = {s.episode_id.count("astray") for s in made.stretches}  # pyright: ignore
-        return made
-
-    monkeypatch.setattr(run_module, "_windows", record)
-    run(config(tmp_path, dynamics_stage=StageConfig(2, batch=3, picture_every=0)))
-    assert seen[4]["reference"] == [15, 15]
-    assert seen[4]["astray"] == [PIECE] * 4
-    assert seen[4]["drawn"] == {0, 1}
-    assert seen[12]["drawn"] == {0}, "pieces are too short for long clips"
-
-
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"straying": StrayingConfig(share=1.5)}, "straying.share: expected a share from 0 to 1, got 1.5"),
-        ({"straying": StrayingConfig(back=-0.1)}, "straying.back: expected a share"),
-        ({"dynamics": DYNAMICS}, "straying.share: drives of the reference world are led astray from the map"),
-        ({"data": DataConfig(source="episodes", paths=("some",))}, "straying.share: drives of the reference world"),
-        (
-            {"straying": StrayingConfig(share=0.5, frames=3)},
-            "straying.frames: expected at least clips.short = 4",
-        ),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, changes: dict, complaint: str) -> None:
-    config(tmp_path).validate()
-    with pytest.raises(ValueError, match=complaint):
-        config(tmp_path, **changes).validate()

@@ -25,8 +25,9 @@ from worldmodel.nn.shapes import Bool, Float
 
 #: Moved frames are shown at no lower level: the best guess divides by it.
 LEAST_MOVED_TAU = 1 / 64
-#: What is astray by no more is as good as true.
-ASTRAY = 0.05
+#: Share of the frames asked for in a clip whose others are only shown that begin with nothing but noise: there it
+#: matters most what is heard, and it is where a rollout begins.
+_ASKED_OF_NOISE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,21 +84,19 @@ def draw_levels(
     generator: torch.Generator,
     *,
     shortcut: bool,
-    astray_B1: Bool[Tensor, "b 1"] | None = None,
+    asked_BT: Bool[Tensor, "b t"] | None = None,
 ) -> Levels:
     """Draw on the CPU, so that the same generator gives the same levels on any device.
 
-    In clips that are ``astray`` at first most frames are nearly clean.
+    In clips of which not every frame is ``asked`` for, the others are nearly clean.
     """
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
     independent_B1 = uniform(batch, 1) < config.independent_share
-    if astray_B1 is not None:
-        independent_B1 = independent_B1 & ~astray_B1
     past_BT = ~independent_B1 & (uniform(batch, length) < config.past_share)
-    any_BT = torch.floor(uniform(batch, length) * config.finest) / config.finest
+    any_BT = own_BT = torch.floor(uniform(batch, length) * config.finest) / config.finest
     past_tau_BT = config.past_tau_min + (1 - config.past_tau_min) * uniform(batch, length)
     halvings = config.finest.bit_length() - 1  # finest = 2 ** halvings
     log2_B1 = torch.randint(0, halvings, (batch, 1), generator=generator)
@@ -108,9 +107,11 @@ def draw_levels(
     together_B1 = torch.zeros_like(wants_B1)
     if config.together_share:
         together_B1 = ~wants_B1 & (uniform(batch, 1) < config.together_share)
-        if astray_B1 is not None:
-            together_B1 = together_B1 & ~astray_B1
         past_BT, any_BT = past_BT & ~together_B1, torch.where(together_B1, any_BT[:, :1], any_BT)
+    if asked_BT is not None:
+        asks_B1, of_noise_BT = ~asked_BT.all(dim=1, keepdim=True), uniform(batch, length) < _ASKED_OF_NOISE
+        together_B1, past_BT = together_B1 & ~asks_B1, torch.where(asks_B1, ~asked_BT, past_BT)
+        any_BT = torch.where(asks_B1, torch.where(of_noise_BT, 0, own_BT), any_BT)
     is_shortcut = wants_B1 & ~past_BT
     tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
     d = torch.where(is_shortcut, coarse_BT, torch.full_like(tau, 1 / config.finest))
@@ -143,13 +144,21 @@ def shortcut_target(network: Dynamics, x_tau: Tensor, levels: Levels, told: Told
     return x_tau + wide(1 - levels.tau) * (first + second) / 2
 
 
-def drop(told: Told, config: ObjectiveConfig, generator: torch.Generator) -> Told:
-    """Make the motion, the tags or the road of some clips unknown, so that unlabelled footage is nothing new."""
+def drop(
+    told: Told, config: ObjectiveConfig, generator: torch.Generator, kept_B1: Bool[Tensor, "b 1"] | None = None
+) -> Told:
+    """Make the motion, the tags or the road of some clips unknown, so that unlabelled footage is nothing new.
+
+    Of those that are ``kept`` nothing is.
+    """
     batch = len(told.motion)
     device = told.motion.device
 
     def chosen(share: float, *shape: int) -> Tensor:
-        return hand_over(torch.rand(batch, *shape, generator=generator) < share, device)
+        dropped = torch.rand(batch, *shape, generator=generator) < share
+        if kept_B1 is not None:
+            dropped &= ~kept_B1.view(batch, *[1] * len(shape))
+        return hand_over(dropped, device)
 
     no_motion = chosen(config.drop_motion)
     motion = told.motion.clone()
@@ -198,7 +207,7 @@ def shortcut_forcing_loss(
     *,
     shortcut: bool = True,
     weight_BTN: Float[Tensor, "b t n"] | None = None,
-    astray_BT: Float[Tensor, "b t"] | None = None,
+    asked_BT: Bool[Tensor, "b t"] | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
 
@@ -210,15 +219,15 @@ def shortcut_forcing_loss(
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
         weight_BTN: how much each token counts, in any unit; ``None`` for all alike.
-        astray_BT: how far frames have gone astray from what is told of them, 0 of true ones. That they have is seen in
-            the past alone, so such a frame is asked for only where the frame before it is shown nearly clean: otherwise
-            frames that come from nowhere would be learned to be astray too.
+        asked_BT: frames that are as they are told; ``None`` for all. The others are shown nearly clean, not asked for.
+            In clips of such nothing is made unknown, and what is asked for counts the same at every level: it is at low
+            ones, which count little elsewhere, that what is told is heard.
     """
     batch, length = clean_BTVNC.shape[:2]
     device = clean_BTVNC.device
-    told = drop(told, config, generator)
-    astray_B1 = None if astray_BT is None else (astray_BT > ASTRAY).any(dim=1, keepdim=True).cpu()
-    levels = draw_levels(batch, length, config, generator, shortcut=shortcut, astray_B1=astray_B1)
+    asked = None if asked_BT is None else asked_BT.cpu()
+    told = drop(told, config, generator, None if asked is None else ~asked.all(dim=1, keepdim=True))
+    levels = draw_levels(batch, length, config, generator, shortcut=shortcut, asked_BT=asked)
     levels = Levels(*(hand_over(getattr(levels, field.name), device) for field in dataclasses.fields(Levels)))
     noise = noise_like(clean_BTVNC, generator)
     told = noise_moved(told, config, generator, levels)
@@ -236,12 +245,15 @@ def shortcut_forcing_loss(
         error_BTVN = error_BTVN * weight_BTN[:, :, None] / weight_BTN.mean().clamp(min=1e-6)
     error_BT = error_BTVN.mean(dim=(2, 3))
     weight_BT = 0.9 * levels.tau + 0.1
-    if astray_BT is not None:
-        unseen_BT = torch.cat([torch.zeros_like(levels.tau[:, :1]), levels.tau[:, :-1]], 1) < config.past_tau_min
-        weight_BT = weight_BT.masked_fill(unseen_BT & (astray_BT > ASTRAY), 0)
+    if asked_BT is not None:
+        asks_B1 = ~asked_BT.all(dim=1, keepdim=True)
+        weight_BT = torch.where(asks_B1, asked_BT.to(weight_BT.dtype), weight_BT)
     loss = (weight_BT * error_BT).mean()
     with torch.no_grad():  # means over some frames, NaN where there are none, without asking how many there are
-        figures = {"error_low_tau": _mean_where(error_BT, (levels.tau < 0.25) & ~levels.is_shortcut)}
+        low_BT = (levels.tau < 0.25) & ~levels.is_shortcut
+        figures = {"error_low_tau": _mean_where(error_BT, low_BT)}
+        if asked_BT is not None:
+            figures["error_asked"] = _mean_where(error_BT, low_BT & asks_B1 & asked_BT)
         if shortcut:
             figures["error_shortcut"] = _mean_where(error_BT, levels.is_shortcut)
     return loss, figures

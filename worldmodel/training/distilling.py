@@ -150,7 +150,7 @@ class DistilStage(Stage):
         return loss + critic + self._rehearsed(generator)
 
     def _rehearsed(self, generator: torch.Generator) -> Tensor:
-        """What the network still knows of true clips, those that begin astray and come back among them."""
+        """What the network still knows of true clips, and of questions where the run has them."""
         weight = self.run_config.distil.rehearsed
         if not weight:
             return torch.zeros((), device=self.device)

@@ -116,12 +116,12 @@ class ClipsWithTruth:
             ]
         )
 
-    def astray_at(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """How far frames are astray ``(B, T)`` at the same places, 0 of true ones."""
+    def asked_at(self, places: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+        """Which frames are as they are told ``(B, T)`` at the same places: all of true drives."""
         length = self._windows.length
-        known = [_truth_of(self._windows.stretches[stretch]).get("astray") for stretch, _ in places]
-        rows = [np.zeros(length) if x is None else x[first : first + length] for x, (_, first) in zip(known, places)]
-        return np.stack(rows).astype(np.float32)
+        known = [_truth_of(self._windows.stretches[stretch]).get("asked") for stretch, _ in places]
+        rows = [np.ones(length) if x is None else x[first : first + length] for x, (_, first) in zip(known, places)]
+        return np.stack(rows).astype(bool)
 
     def _table(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index not in self._tables:

@@ -34,9 +34,9 @@ from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
 from worldmodel.training.live import Live
-from worldmodel.training.looks import changing_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
+from worldmodel.training.questions import questions
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
@@ -49,7 +49,6 @@ from worldmodel.training.stages import (
     loader,
     matmul_rate,
 )
-from worldmodel.training.straying import strayed_latents
 from worldmodel.training.with_boxes import BoxedBatch, WithBoxes
 from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
@@ -218,9 +217,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.dynamics_stage.steps or (config.distil_stage.steps and config.distil.rehearsed):
         clips = latents
         if isinstance(latents, dict):
-            astray = {"astray": strayed_latents(config, tokenizer, _all(train))} if config.straying.share else {}
-            looks = {"looks": changing_looks(config, tokenizer, latents)} if config.looks.share else {}
-            clips = {**latents, **astray, **looks}
+            clips = {**latents, **questions(config, tokenizer, train, latents)}
         for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
             windows[length] = WithBoxes(_windows(config, clips, length, batch))
 

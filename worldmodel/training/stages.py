@@ -338,9 +338,9 @@ def clips_loss(
     told, clean = prepare_clips(batch, network, shape)
     seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
     weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
-    astray_BT = batch.astray if config.straying.share or config.looks.share else None
+    asked_BT = batch.asked if config.questions.looks or config.questions.roads else None
     args = (network, clean, told, config.objective, generator)
-    return shortcut_forcing_loss(*args, shortcut=shortcut, weight_BTN=weight_BTN, astray_BT=astray_BT)
+    return shortcut_forcing_loss(*args, shortcut=shortcut, weight_BTN=weight_BTN, asked_BT=asked_BT)
 
 
 def prepare_clips(batch: Any, network: Dynamics, shape: TokenizerConfig) -> tuple[Told, Tensor]:

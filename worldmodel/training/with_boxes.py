@@ -1,4 +1,4 @@
-"""Batches of windows, where other road users and the road are in them, and how far they have gone astray.
+"""Batches of windows, where other road users and the road are in them, and which frames are asked for.
 
 Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers of a box; E edges; P points of a map.
 """
@@ -17,12 +17,12 @@ from worldmodel.training.resident import ResidentWindows
 
 
 class BoxedBatch(NamedTuple):
-    """A ``datasets.windows.Batch``, its boxes, the road and how far it is astray.
+    """A ``datasets.windows.Batch``, its boxes, the road and what is asked for.
 
     Attributes:
         boxes: ``(B, T, K, F)`` as ``reference.boxes.COLUMNS``; NaN where there is none or none is known.
         road: ``(B, T, E, P, 2)`` a map's window about each frame (``geometry.road``); NaN where it is not known.
-        astray: ``(B, T)`` how far frames are astray from what is told of them, 0 of true ones.
+        asked: ``(B, T)`` frames that are as they are told; others are only shown (``questions``).
     """
 
     frames: Any
@@ -33,7 +33,7 @@ class BoxedBatch(NamedTuple):
     camera_height_m: NDArray[np.float32]
     boxes: NDArray[np.float32]
     road: NDArray[np.float32]
-    astray: NDArray[np.float32]
+    asked: NDArray[np.bool_]
 
 
 class WithBoxes:
@@ -48,5 +48,5 @@ class WithBoxes:
 
     def at(self, places: Sequence[tuple[int, int]]) -> BoxedBatch:
         """The windows at the given (stretch, first frame)."""
-        truth = self._truth.boxes_at(places), self._truth.road_at(places), self._truth.astray_at(places)
+        truth = self._truth.boxes_at(places), self._truth.road_at(places), self._truth.asked_at(places)
         return BoxedBatch(*self._windows.gather(places), *truth)
