@@ -98,12 +98,13 @@ def test_true_clips_are_learned_besides_by_their_weight() -> None:
     model, drawn = tiny_model(), []
     shape = model.tokenizer.config
     rng = np.random.default_rng(0)
+    frames = rng.normal(size=(2, 4, 2 * model.dynamics.views, shape.tokens, shape.channels)).astype(np.float16)
     batch = BoxedBatch(
-        rng.normal(size=(2, 4, 2 * model.dynamics.views, shape.tokens, shape.channels)).astype(np.float16),
+        frames,
         *(np.ones((2, 4, 2), np.float32), np.full((2, 4), 0.1, np.float32), np.ones((2, 4, len(VOCABULARY)), np.int64)),
         *(np.ones((2, shape.height_px, shape.width_px), bool), np.full(2, 1.4, np.float32)),
         *(np.full((2, 4, 1, len(COLUMNS)), np.nan, np.float32), np.full((2, 4, 2, POINTS, 2), np.nan, np.float32)),
-        np.zeros((2, 4), np.float32),
+        *(frames, np.zeros(2, bool)),
     )
 
     def clips(k: int) -> BoxedBatch:

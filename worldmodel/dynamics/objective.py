@@ -25,8 +25,8 @@ from worldmodel.nn.shapes import Bool, Float
 
 #: Moved frames are shown at no lower level: the best guess divides by it.
 LEAST_MOVED_TAU = 1 / 64
-#: Share of the frames asked for in a clip whose others are only shown that begin with nothing but noise: there it
-#: matters most what is heard, and it is where a rollout begins.
+#: Share of the frames that are asked for among others that are only shown, of which nothing but noise is shown: it is
+#: where a rollout begins each frame, and there is most to hear.
 _ASKED_OF_NOISE = 0.5
 
 
@@ -77,6 +77,26 @@ class Levels:
     together: Bool[Tensor, "b 1"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What clips are shown as, where that is not what they are told.
+
+    Attributes:
+        latents: ``(B, T, V, N, C)`` normalised, that are noised in place of the true ones.
+        asked: ``(B, T)`` frames that are asked for; the others are shown nearly clean.
+        whole: ``(B, 1)`` clips that are shown otherwise in every frame, all at one level, and asked for in each.
+    """
+
+    latents: Float[Tensor, "b t v n c"]
+    asked: Bool[Tensor, "b t"]
+    whole: Bool[Tensor, "b 1"]
+
+    @property
+    def otherwise(self) -> Bool[Tensor, "b 1"]:
+        """Clips that are not, or not in every frame, shown as they are told."""
+        return self.whole | ~self.asked.all(dim=1, keepdim=True)
+
+
 def draw_levels(
     batch: int,
     length: int,
@@ -84,12 +104,9 @@ def draw_levels(
     generator: torch.Generator,
     *,
     shortcut: bool,
-    asked_BT: Bool[Tensor, "b t"] | None = None,
+    shown: Shown | None = None,
 ) -> Levels:
-    """Draw on the CPU, so that the same generator gives the same levels on any device.
-
-    In clips of which not every frame is ``asked`` for, the others are nearly clean.
-    """
+    """Draw on the CPU, so that the same generator gives the same levels on any device."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
@@ -108,10 +125,13 @@ def draw_levels(
     if config.together_share:
         together_B1 = ~wants_B1 & (uniform(batch, 1) < config.together_share)
         past_BT, any_BT = past_BT & ~together_B1, torch.where(together_B1, any_BT[:, :1], any_BT)
-    if asked_BT is not None:
-        asks_B1, of_noise_BT = ~asked_BT.all(dim=1, keepdim=True), uniform(batch, length) < _ASKED_OF_NOISE
-        together_B1, past_BT = together_B1 & ~asks_B1, torch.where(asks_B1, ~asked_BT, past_BT)
-        any_BT = torch.where(asks_B1, torch.where(of_noise_BT, 0, own_BT), any_BT)
+    if shown is not None:
+        asked_BT, whole_B1, otherwise_B1 = (x.cpu() for x in (shown.asked, shown.whole, shown.otherwise))
+        of_noise_BT = uniform(batch, length) < _ASKED_OF_NOISE
+        together_B1, wants_B1 = (together_B1 & ~otherwise_B1) | whole_B1, wants_B1 & ~whole_B1
+        past_BT = torch.where(otherwise_B1, ~asked_BT, past_BT)
+        asked_tau_BT = torch.where(whole_B1, own_BT[:, :1], own_BT.masked_fill(of_noise_BT, 0))
+        any_BT = torch.where(otherwise_B1, asked_tau_BT, any_BT)
     is_shortcut = wants_B1 & ~past_BT
     tau = torch.where(past_BT, past_tau_BT, torch.where(is_shortcut, coarse_tau_BT, any_BT))
     d = torch.where(is_shortcut, coarse_BT, torch.full_like(tau, 1 / config.finest))
@@ -207,7 +227,7 @@ def shortcut_forcing_loss(
     *,
     shortcut: bool = True,
     weight_BTN: Float[Tensor, "b t n"] | None = None,
-    asked_BT: Bool[Tensor, "b t"] | None = None,
+    shown: Shown | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of a batch of normalised latents, and figures to log. Everything random comes from ``generator``.
 
@@ -219,19 +239,18 @@ def shortcut_forcing_loss(
         generator: a CPU generator.
         shortcut: whether larger steps are trained yet.
         weight_BTN: how much each token counts, in any unit; ``None`` for all alike.
-        asked_BT: frames that are as they are told; ``None`` for all. The others are shown nearly clean, not asked for.
-            In clips of such nothing is made unknown, and what is asked for counts the same at every level: it is at low
-            ones, which count little elsewhere, that what is told is heard.
+        shown: what some clips are shown as, that are not shown as they are told, and are asked for as they are:
+            ``None`` for none. In these nothing is made unknown. Of frames that are asked for among others, those of
+            low levels, which count little elsewhere, count like any: it is there that what is told is heard.
     """
     batch, length = clean_BTVNC.shape[:2]
     device = clean_BTVNC.device
-    asked = None if asked_BT is None else asked_BT.cpu()
-    told = drop(told, config, generator, None if asked is None else ~asked.all(dim=1, keepdim=True))
-    levels = draw_levels(batch, length, config, generator, shortcut=shortcut, asked_BT=asked)
+    told = drop(told, config, generator, None if shown is None else shown.otherwise.cpu())
+    levels = draw_levels(batch, length, config, generator, shortcut=shortcut, shown=shown)
     levels = Levels(*(hand_over(getattr(levels, field.name), device) for field in dataclasses.fields(Levels)))
     noise = noise_like(clean_BTVNC, generator)
     told = noise_moved(told, config, generator, levels)
-    x_tau = blend(clean_BTVNC, noise, levels.tau)
+    x_tau = blend(clean_BTVNC if shown is None else shown.latents, noise, levels.tau)
     target = clean_BTVNC
     if shortcut and config.shortcut_share:
         rows = slice(batch - share_of(batch, config.shortcut_share), batch)
@@ -245,15 +264,16 @@ def shortcut_forcing_loss(
         error_BTVN = error_BTVN * weight_BTN[:, :, None] / weight_BTN.mean().clamp(min=1e-6)
     error_BT = error_BTVN.mean(dim=(2, 3))
     weight_BT = 0.9 * levels.tau + 0.1
-    if asked_BT is not None:
-        asks_B1 = ~asked_BT.all(dim=1, keepdim=True)
-        weight_BT = torch.where(asks_B1, asked_BT.to(weight_BT.dtype), weight_BT)
+    if shown is not None:
+        among_B1 = shown.otherwise & ~shown.whole
+        weight_BT = torch.where(among_B1, shown.asked.to(weight_BT.dtype), weight_BT)
     loss = (weight_BT * error_BT).mean()
     with torch.no_grad():  # means over some frames, NaN where there are none, without asking how many there are
         low_BT = (levels.tau < 0.25) & ~levels.is_shortcut
         figures = {"error_low_tau": _mean_where(error_BT, low_BT)}
-        if asked_BT is not None:
-            figures["error_asked"] = _mean_where(error_BT, low_BT & asks_B1 & asked_BT)
+        if shown is not None:
+            figures["error_asked"] = _mean_where(error_BT, low_BT & among_B1 & shown.asked)
+            figures["error_whole"] = _mean_where(error_BT, shown.whole.expand_as(low_BT))
         if shortcut:
             figures["error_shortcut"] = _mean_where(error_BT, levels.is_shortcut)
     return loss, figures

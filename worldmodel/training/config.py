@@ -106,20 +106,19 @@ class ClipsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class QuestionsConfig:
-    """Drives whose past is not as it is told (``questions``), besides the true ones. Dynamics alone is trained on them.
+class LooksConfig:
+    """Drives that are shown in another weather or light than is told (``looks``), besides the true ones.
 
     Attributes:
-        looks: of the true drives, the share that is there in part of another weather or light too; 0 for none.
-        roads: the share that is there with the road beside its map too.
-        frames: of a piece of such a drive, in which it is astray by as much.
-        asked: share of its frames that are as they are told, and asked for.
+        share: of the true drives, that are rendered once more in another look; 0 for none. Dynamics alone is trained
+            on them.
+        asked: share of a clip's frames that are as they are told, and asked for; the others are shown nearly clean.
+        whole: share of the clips that are shown otherwise in every frame, all of one level, and asked for wholly.
     """
 
-    looks: float = 0.0
-    roads: float = 0.0
-    frames: int = 48
+    share: float = 0.0
     asked: float = 0.3
+    whole: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +135,8 @@ class DistilConfig:
             their own the last of them does; the k-th of n after k of n parts of it.
         truth: how far frames of drives that are at most ``follower_life`` frames away from true ones are pulled to the
             truth, from 0 to 1: nobody else knows as well where the road is that has been seen.
-        rehearsed: weight of the loss of ordinary training in each step, on a batch of its clips, ``questions`` among
-            them.
+        rehearsed: weight of the loss of ordinary training in each step, on a batch of its clips, those of ``looks``
+            among them.
         frames: by which every drive goes on with a step, and which learn from it.
         clip: frames of the clips that are told likely from unlikely.
         steps: from noise to clean, of the model that comes out; without guidance.
@@ -184,7 +183,7 @@ class TrainConfig:
         drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
         astray_stage: training of what reads how far roads have gone astray from their maps, after that, where it has it
             and the road is known; its batch is in frames.
-        dynamics, objective, clips, questions, dynamics_stage: the second.
+        dynamics, objective, clips, looks, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
         text, text_stage: the network that reads sentences, and its training; its batch is in sentences.
@@ -220,7 +219,7 @@ class TrainConfig:
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     clips: ClipsConfig = dataclasses.field(default_factory=ClipsConfig)
-    questions: QuestionsConfig = dataclasses.field(default_factory=QuestionsConfig)
+    looks: LooksConfig = dataclasses.field(default_factory=LooksConfig)
     dynamics_stage: StageConfig = dataclasses.field(default_factory=lambda: StageConfig(batch=6, learning_rate=1e-3))
     distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
     distil_stage: StageConfig = dataclasses.field(
@@ -285,19 +284,15 @@ class TrainConfig:
                 "astray_stage: learns from the reference world, where the road is known; say astray_stage.steps=0 or "
                 "tokenizer.astray_width=0"
             )
-        q = self.questions
-        for name, share in (("looks", q.looks), ("roads", q.roads), ("asked", q.asked)):
+        for field in dataclasses.fields(self.looks):
+            share = getattr(self.looks, field.name)
             if not 0 <= share <= 1:
-                raise ValueError(f"questions.{name}: expected a share from 0 to 1, got {share}")
-        if (q.looks or q.roads) and (self.data.source != "reference" or self.data.live):
+                raise ValueError(f"looks.{field.name}: expected a share from 0 to 1, got {share}")
+        if self.looks.share and (self.data.source != "reference" or self.data.live):
             raise ValueError(
-                "questions: drives of the reference world are made once more, and not while the others are still being "
-                "rendered (data.live); say questions.looks=0 questions.roads=0"
+                "looks.share: drives of the reference world are rendered once more, and not while the others still are "
+                "(data.live); say looks.share=0"
             )
-        if (q.looks or q.roads) and q.frames < self.clips.short:
-            raise ValueError(f"questions.frames: expected at least clips.short = {self.clips.short}, got {q.frames}")
-        if q.roads and not self.dynamics.road:
-            raise ValueError("questions.roads: roads lie beside the map that dynamics.road=true is told; say roads=0")
         if self.data.live and self.data.source != "reference":
             raise ValueError(f"data.live: only the reference world is made while training, got {self.data.source!r}")
         coming = int(10 * self.data.drives * self.data.drive_s / self.data.every * (1 - self.data.validation_share))

@@ -6,7 +6,6 @@ Legend: T frames of a stretch; V views; N tokens; C channels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +21,6 @@ from worldmodel.tokenizer.drift import STEPS_AGO, Earlier
 from worldmodel.tokenizer.moving import move_latents
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import TrainConfig
-from worldmodel.types import FrameArray
 
 
 def cached_latents(
@@ -39,18 +37,12 @@ def cached_latents(
     return latents
 
 
-def with_latents(
-    config: TrainConfig,
-    tokenizer: Tokenizer,
-    stretch: MemoryEpisode,
-    *,
-    frames: Callable[[], FrameArray] | None = None,
-) -> MemoryEpisode:
+def with_latents(config: TrainConfig, tokenizer: Tokenizer, stretch: MemoryEpisode) -> MemoryEpisode:
     """The stretch with latents ``(T, 2 V, N, C)`` float16 for frames, from the cache where this tokenizer made them.
 
     The first V are those of the frame, the others those of the frame before it, decoded, moved by the motion in between
     (and who drives by their drift, where the tokenizer reads one), put right by the map as the sampler has it, and
-    encoded again; NaN where that is not known. ``frames`` makes them, where they are not the stretch's own.
+    encoded again; NaN where that is not known.
     """
     # Another device and precision round otherwise.
     of = f"{content_hash(tokenizer)[:16]}_{device_of(config)}_{precision_of(config)}"
@@ -60,8 +52,6 @@ def with_latents(
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")
-        if frames is not None:
-            stretch = dataclasses.replace(stretch, frames=frames())
         with open(temporary, "wb") as file:
             np.save(file, latents_of(config, tokenizer, stretch).cpu().numpy())
         temporary.rename(path)

@@ -116,12 +116,14 @@ class ClipsWithTruth:
             ]
         )
 
-    def asked_at(self, places: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-        """Which frames are as they are told ``(B, T)`` at the same places: all of true drives."""
-        length = self._windows.length
-        known = [_truth_of(self._windows.stretches[stretch]).get("asked") for stretch, _ in places]
-        rows = [np.ones(length) if x is None else x[first : first + length] for x, (_, first) in zip(known, places)]
-        return np.stack(rows).astype(bool)
+    def other_at(self, places: Sequence[tuple[int, int]], frames: Any) -> tuple[Any, NDArray[np.bool_]]:
+        """The frames at the same places in another look, themselves where none is known, and ``(B,)`` where one is."""
+        others = [_truth_of(self._windows.stretches[stretch]).get("other") for stretch, _ in places]
+        has_other = np.array([other is not None for other in others])
+        if not has_other.any():
+            return frames, has_other
+        cuts = [slice(first, first + self._windows.length) for _, first in places]
+        return np.stack([own if o is None else o[cut] for own, o, cut in zip(frames, others, cuts)]), has_other
 
     def _table(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index not in self._tables:

@@ -34,9 +34,9 @@ from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
 from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
 from worldmodel.training.live import Live
+from worldmodel.training.looks import in_two_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
-from worldmodel.training.questions import questions
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
@@ -216,8 +216,8 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     windows: dict[int, WithBoxes] = {}
     if config.dynamics_stage.steps or (config.distil_stage.steps and config.distil.rehearsed):
         clips = latents
-        if isinstance(latents, dict):
-            clips = {**latents, **questions(config, tokenizer, train, latents)}
+        if isinstance(latents, dict) and config.looks.share:
+            clips = {**latents, "looks": in_two_looks(config, tokenizer, latents)}
         for length, batch in {clip_shape(config, k) for k in range(max(1, config.clips.long_every))}:
             windows[length] = WithBoxes(_windows(config, clips, length, batch))
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from worldmodel.dynamics.conditioning import between, incoming, motion_channels
 from worldmodel.dynamics.dynamics import Dynamics, Told
-from worldmodel.dynamics.objective import shortcut_forcing_loss
+from worldmodel.dynamics.objective import Shown, shortcut_forcing_loss
 from worldmodel.dynamics.road import road_features
 from worldmodel.geometry.camera import NOMINAL_HEIGHT_M, canonical_camera
 from worldmodel.nn.noise import hand_over
@@ -31,6 +31,7 @@ from worldmodel.tokenizer.losses import psnr_db, reconstruction_loss
 from worldmodel.tokenizer.tokenizer import Tokenizer, TokenizerConfig, to_network
 from worldmodel.training.config import StageConfig, TrainConfig
 from worldmodel.training.keeping import seen_loss, tokens_with_users, user_map
+from worldmodel.training.looks import shown_otherwise
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -336,11 +337,15 @@ def clips_loss(
     """``shortcut_forcing_loss`` of a ``BoxedBatch`` of windows whose frames are latents, as a run has it."""
     shape, users = config.tokenizer, config.objective.users
     told, clean = prepare_clips(batch, network, shape)
+    shown = None
+    if config.looks.share:
+        seen, asked_BT, whole_B1 = shown_otherwise(batch, config.looks, generator)
+        told, z_BTVNC = prepare_clips(seen, network, shape)
+        shown = Shown(z_BTVNC, asked_BT, whole_B1)
     seen_BN = token_weight(batch.valid_mask, shape.latent_grid)
     weight_BTN = seen_BN[:, None] * (1 + users * tokens_with_users(batch.boxes, shape))
-    asked_BT = batch.asked if config.questions.looks or config.questions.roads else None
     args = (network, clean, told, config.objective, generator)
-    return shortcut_forcing_loss(*args, shortcut=shortcut, weight_BTN=weight_BTN, asked_BT=asked_BT)
+    return shortcut_forcing_loss(*args, shortcut=shortcut, weight_BTN=weight_BTN, shown=shown)
 
 
 def prepare_clips(batch: Any, network: Dynamics, shape: TokenizerConfig) -> tuple[Told, Tensor]:

@@ -1,4 +1,4 @@
-"""Batches of windows, where other road users and the road are in them, and which frames are asked for.
+"""Batches of windows, where other road users and the road are in them, and another look of them.
 
 Legend: B windows; T frames; H, W pixels; K boxes of a frame at most; F numbers of a box; E edges; P points of a map.
 """
@@ -17,12 +17,13 @@ from worldmodel.training.resident import ResidentWindows
 
 
 class BoxedBatch(NamedTuple):
-    """A ``datasets.windows.Batch``, its boxes, the road and what is asked for.
+    """A ``datasets.windows.Batch``, its boxes, the road and another look of it.
 
     Attributes:
         boxes: ``(B, T, K, F)`` as ``reference.boxes.COLUMNS``; NaN where there is none or none is known.
         road: ``(B, T, E, P, 2)`` a map's window about each frame (``geometry.road``); NaN where it is not known.
-        asked: ``(B, T)`` frames that are as they are told; others are only shown (``questions``).
+        other: frames in another look (``looks``), the same where none is known.
+        has_other: ``(B,)`` where one is.
     """
 
     frames: Any
@@ -33,7 +34,8 @@ class BoxedBatch(NamedTuple):
     camera_height_m: NDArray[np.float32]
     boxes: NDArray[np.float32]
     road: NDArray[np.float32]
-    asked: NDArray[np.bool_]
+    other: Any
+    has_other: NDArray[np.bool_]
 
 
 class WithBoxes:
@@ -48,5 +50,6 @@ class WithBoxes:
 
     def at(self, places: Sequence[tuple[int, int]]) -> BoxedBatch:
         """The windows at the given (stretch, first frame)."""
-        truth = self._truth.boxes_at(places), self._truth.road_at(places), self._truth.asked_at(places)
-        return BoxedBatch(*self._windows.gather(places), *truth)
+        batch = self._windows.gather(places)
+        truth = self._truth.boxes_at(places), self._truth.road_at(places)
+        return BoxedBatch(*batch, *truth, *self._truth.other_at(places, batch.frames))
