@@ -150,7 +150,7 @@ class DistilStage(Stage):
         return loss + critic + self._rehearsed(generator)
 
     def _rehearsed(self, generator: torch.Generator) -> Tensor:
-        """What the network still knows of true clips, and of questions where the run has them."""
+        """What the network still knows of true clips, those in another look among them where the run has such."""
         weight = self.run_config.distil.rehearsed
         if not weight:
             return torch.zeros((), device=self.device)
