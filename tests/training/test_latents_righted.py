@@ -40,15 +40,13 @@ def stretch(seed: int = 0) -> MemoryEpisode:
         camera=canonical_camera(32, 64, height_m=1.4),
         valid_mask=np.ones((32, 64), dtype=bool),
     )
-    return MemoryEpisode.of(clip, drive_id=f"d{seed}", truth={"road": roads([-1.0] * LENGTH).numpy()})
+    return MemoryEpisode.of(clip, drive_id=f"d{seed}", truth={"road": road().expand(LENGTH, 2, POINTS, 2).numpy()})
 
 
-def roads(beyond_m: list[float]) -> torch.Tensor:
-    """Windows of a straight lane, whose ego is so far beyond its right edge."""
+def road() -> torch.Tensor:
+    """The window of a straight lane, whose ego is a metre from its right edge."""
     x_m = SPACING_M * (torch.arange(POINTS) - BEHIND)
-    return torch.stack(
-        [torch.stack([torch.stack([x_m, 0 * x_m + edge_m + m], dim=-1) for edge_m in (3.5, 0.0)]) for m in beyond_m]
-    )
+    return torch.stack([torch.stack([x_m, torch.full_like(x_m, edge_m)], dim=-1) for edge_m in (2.5, -1.0)])
 
 
 def test_the_frame_before_is_put_right_as_the_sampler_has_it(tmp_path: Path) -> None:
