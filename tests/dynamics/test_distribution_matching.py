@@ -78,6 +78,20 @@ def test_guidance_goes_further_than_what_is_untold_on_tags_as_far_as_there_is_no
     assert not torch.allclose(said, untagged, atol=1e-4)
 
 
+def test_a_listener_says_what_difference_tags_make() -> None:
+    own, told = clips()
+    told = dataclasses.replace(told, tags=torch.ones_like(told.tags))  # pyright: ignore[reportArgumentType]
+    network, usual = MODEL.dynamics, Says(own)
+
+    def goal(teacher: torch.nn.Module, tags: float, listener: torch.nn.Module | None) -> torch.Tensor:
+        return matched(teacher, usual, own, told, generator(), tag_guidance=tags, listener=listener)  # pyright: ignore
+
+    itself = goal(network, 3.0, network)
+    assert torch.allclose(itself, goal(network, 3.0, None), atol=1e-4), "who listens to itself is guided as ever"
+    assert torch.allclose(goal(network, 3.0, Says(own)), goal(network, 1.0, None), atol=1e-5), "a deaf one says nothing"
+    assert not torch.allclose(itself, goal(network, 1.0, None), atol=1e-4)
+
+
 def test_a_critic_that_learns_own_clips_is_less_wrong_of_them_than_the_teacher() -> None:
     own, told = clips()
     critic = copy.deepcopy(MODEL.dynamics).train().requires_grad_(True)

@@ -1,6 +1,7 @@
 """Learning from own drives with a teacher in place of a truth."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from worldmodel.reference.boxes import COLUMNS
 from worldmodel.training.config import DistilConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, Taught, distilled_sampler, twin
 from worldmodel.training.own_drives import Brief, OwnDrives
+from worldmodel.training.run import _helper
 from worldmodel.training.stages import as_tensors, clips_loss
 from worldmodel.training.with_boxes import BoxedBatch
 from worldmodel.types import VOCABULARY
@@ -92,6 +94,39 @@ def test_frames_near_the_truth_are_pulled_to_it_and_no_others() -> None:
     assert torch.equal(pulls[1][:2], made[:2] - wanted[:2])
     assert torch.equal(pulls[1][2], pulls[0][2]), "a beginner has no truth"
     assert not torch.equal(pulls[1][:2], pulls[0][:2])
+
+
+def test_what_tags_say_to_a_listener_moves_what_is_learned() -> None:
+    model, deaf = tiny_model(), tiny_model(seed=1).dynamics
+    torch.nn.init.zeros_(deaf.latent_out.weight)
+    pulls = []
+    for listener, tags in ((None, 1.0), (deaf, 3.0), (twin(model.dynamics), 3.0), (None, 3.0)):
+        distil = DistilConfig(rows=2, true_frames=TRUE_FRAMES, beginners=0, guidance=1.0, tag_guidance=tags)
+        stage = DistilStage(
+            TrainConfig(distil=distil), model.dynamics, model.tokenizer, lambda k: None, listener=listener
+        )
+        own, rng = OwnDrives(life, 2, true_frames=TRUE_FRAMES), torch.Generator().manual_seed(0)
+        own.advance(model.dynamics, model.tokenizer, rng, frames=6, sampler=SAMPLER)
+        recent = own.recent(4, drawn=2)
+        assert recent is not None
+        rows, latents, told = recent
+        told = dataclasses.replace(told, tags=torch.ones((*latents.shape[:2], len(VOCABULARY)), dtype=torch.int64))
+        pulls.append(stage._judged(latents[:, -2:].clone(), rows, latents, told, torch.Generator().manual_seed(1))[0])
+        assert listener is None or not any(p.requires_grad for p in listener.parameters())
+    plain, unheard, heard, guided = pulls
+    assert torch.equal(unheard, plain), "to whom tags make no difference"
+    torch.testing.assert_close(heard, guided, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(heard, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("role", ["teacher", "listener"])
+def test_whose_latents_mean_something_else_cannot_help(role: str, tmp_path: Path) -> None:
+    tiny_model(seed=1).save(tmp_path / "other")
+    config = TrainConfig(distil=dataclasses.replace(DistilConfig(), **{role: str(tmp_path / "other")}))
+    with pytest.raises(ValueError, match=rf"distil.{role}=.*other: its tokenizer is not the one of this run"):
+        _helper(config, tiny_model().tokenizer, role)
+    assert _helper(config, tiny_model(seed=1).tokenizer, role) is not None
+    assert _helper(TrainConfig(), tiny_model().tokenizer, role) is None
 
 
 def test_true_clips_are_learned_besides_by_their_weight() -> None:

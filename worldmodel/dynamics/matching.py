@@ -67,14 +67,26 @@ def matched(
     *,
     guidance: float = 1.0,
     tag_guidance: float = 1.0,
+    listener: Dynamics | None = None,
 ) -> Float[Tensor, "b t v n c"]:
     """Where own clips should go: from themselves, as far as teacher and critic differ.
 
     The difference is divided by how far the teacher is from the clip in the mean, as in arXiv 2311.18828, so that
     clips count alike at any level.
+
+    Args:
+        teacher, critic: what is likely, and what is made now.
+        own_BTVNC: clips.
+        told: of them.
+        generator: of their noise.
+        guidance, tag_guidance: of the teacher, as in ``denoised``.
+        listener: who says what difference tags make, in the teacher's place, where that has gone deaf to them.
     """
     x_BTVNC, tau_BT, told = noised_together(own_BTVNC, told, generator)
-    likely = denoised(teacher, x_BTVNC, tau_BT, told, guidance=guidance, tag_guidance=tag_guidance)
+    likely = denoised(teacher, x_BTVNC, tau_BT, told, guidance=guidance, tag_guidance=1.0 if listener else tag_guidance)
+    if listener is not None:
+        heard = denoised(listener, x_BTVNC, tau_BT, told) - denoised(listener, x_BTVNC, tau_BT, told.without_tags())
+        likely = likely + (tag_guidance - 1) * (1 - tau_BT)[:, :, None, None, None] * heard
     own = denoised(critic, x_BTVNC, tau_BT, told)
     apart = (likely - own_BTVNC).abs().flatten(1).mean(dim=1).clamp(min=1e-2)
     return own_BTVNC + (likely - own) / apart[:, None, None, None, None]

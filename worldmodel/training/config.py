@@ -127,6 +127,8 @@ class DistilConfig:
 
     Attributes:
         teacher: a model with the same tokenizer, whose dynamics teaches; empty for the run's own as the stage begins.
+        listener: a model with the same tokenizer that says what difference tags make, in the teacher's place; empty for
+            the teacher itself. For teachers that have gone deaf to them (``looks``).
         rows: own drives that go on beside each other.
         true_frames, life: frames a drive begins with, and after which it follows another true one.
         beginners, beginner_life: of the rows, those that begin with no true frame, and after how many frames the last
@@ -148,6 +150,7 @@ class DistilConfig:
     """
 
     teacher: str = ""
+    listener: str = ""
     rows: int = 12
     true_frames: int = 8
     life: int = 180

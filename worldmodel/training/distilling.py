@@ -57,6 +57,7 @@ class DistilStage(Stage):
         tokenizer: of its latents.
         life: the k-th true drive for own ones to follow.
         clips: the k-th batch of true clips, which are learned besides where ``distil.rehearsed`` is not 0.
+        listener: dynamics on the same latents that hear tags where the teacher does not; ``None`` for the teacher.
     """
 
     name = "distil"
@@ -70,6 +71,7 @@ class DistilStage(Stage):
         life: Callable[[int], Any],
         teacher: Dynamics | None = None,
         clips: Callable[[int], Any] | None = None,
+        listener: Dynamics | None = None,
     ) -> None:
         super().__init__(config, config.distil_stage)
         self._clips = clips
@@ -79,10 +81,11 @@ class DistilStage(Stage):
         self.average = freeze(twin(network))
         # In lists: they are not trained, nor a part of this stage's checkpoints.
         self._teacher, self._tokenizer = [teacher or twin(network)], [tokenizer]
+        self._listener = [freeze(listener)] if listener else []
         freeze(self._teacher[0])
         if config.compile:
-            compile_blocks(self.critic)
-            compile_blocks(self._teacher[0])
+            for other in (self.critic, *self._teacher, *self._listener):
+                compile_blocks(other)
         self.sampler = distilled_sampler(config)
         d = config.distil
         self.own = OwnDrives(
@@ -96,8 +99,9 @@ class DistilStage(Stage):
         self._own_state: dict[str, Any] | None = None
 
     def on_fit_start(self) -> None:
-        """Lightning's hook: the teacher goes where the others are."""
-        self._teacher[0].to(self.device)
+        """Lightning's hook: teacher and listener go where the others are."""
+        for other in (*self._teacher, *self._listener):
+            other.to(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: own drives go on where they were."""
@@ -174,6 +178,7 @@ class DistilStage(Stage):
             generator,
             guidance=d.guidance,
             tag_guidance=d.tag_guidance,
+            listener=self._listener[0] if self._listener else None,
         )[:, -frames:]
         if d.truth:
             truth_RKVNC, since_RK = self.own.truth(rows, frames)

@@ -233,19 +233,20 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.distil_stage.steps:
         lives = WithBoxes(_windows(config, latents, min(config.distil.life, longest), 1))
         clips = windows.get(clip_shape(config, 0)[0])
-        stage = DistilStage(config, network, tokenizer, lives, _teacher(config, tokenizer), clips)
+        teacher, listener = (_helper(config, tokenizer, role) for role in ("teacher", "listener"))
+        stage = DistilStage(config, network, tokenizer, lives, teacher, clips, listener)
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
     return network
 
 
-def _teacher(config: TrainConfig, tokenizer: Tokenizer) -> Dynamics | None:
-    """The dynamics that teaches the last stage, where the configuration names one."""
-    if not config.distil.teacher:
+def _helper(config: TrainConfig, tokenizer: Tokenizer, role: str) -> Dynamics | None:
+    """The dynamics that teaches or listens in the last stage, where ``distil`` names one."""
+    if not (name := getattr(config.distil, role)):
         return None
-    model = WorldModel.from_pretrained(config.distil.teacher)
+    model = WorldModel.from_pretrained(name)
     if content_hash(model.tokenizer) != content_hash(tokenizer):
-        raise ValueError(f"distil.teacher={config.distil.teacher}: its tokenizer is not the one of this run")
+        raise ValueError(f"distil.{role}={name}: its tokenizer is not the one of this run")
     return model.dynamics
 
 
