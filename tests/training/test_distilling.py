@@ -16,7 +16,7 @@ from worldmodel.reference.boxes import COLUMNS
 from worldmodel.training.config import DistilConfig, TrainConfig
 from worldmodel.training.distilling import DistilStage, Taught, distilled_sampler, twin
 from worldmodel.training.own_drives import Brief, OwnDrives
-from worldmodel.training.run import _helper
+from worldmodel.training.run import _named_dynamics
 from worldmodel.training.stages import as_tensors, clips_loss
 from worldmodel.training.with_boxes import BoxedBatch
 from worldmodel.types import VOCABULARY
@@ -124,9 +124,9 @@ def test_whose_latents_mean_something_else_cannot_help(role: str, tmp_path: Path
     tiny_model(seed=1).save(tmp_path / "other")
     config = TrainConfig(distil=dataclasses.replace(DistilConfig(), **{role: str(tmp_path / "other")}))
     with pytest.raises(ValueError, match=rf"distil.{role}=.*other: its tokenizer is not the one of this run"):
-        _helper(config, tiny_model().tokenizer, role)
-    assert _helper(config, tiny_model(seed=1).tokenizer, role) is not None
-    assert _helper(TrainConfig(), tiny_model().tokenizer, role) is None
+        _named_dynamics(config, tiny_model().tokenizer, role)
+    assert _named_dynamics(config, tiny_model(seed=1).tokenizer, role) is not None
+    assert _named_dynamics(TrainConfig(), tiny_model().tokenizer, role) is None
 
 
 def test_true_clips_are_learned_besides_by_their_weight() -> None:

@@ -233,14 +233,14 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     if config.distil_stage.steps:
         lives = WithBoxes(_windows(config, latents, min(config.distil.life, longest), 1))
         clips = windows.get(clip_shape(config, 0)[0])
-        teacher, listener = (_helper(config, tokenizer, role) for role in ("teacher", "listener"))
+        teacher, listener = (_named_dynamics(config, tokenizer, role) for role in ("teacher", "listener"))
         stage = DistilStage(config, network, tokenizer, lives, teacher, clips, listener)
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
     return network
 
 
-def _helper(config: TrainConfig, tokenizer: Tokenizer, role: str) -> Dynamics | None:
+def _named_dynamics(config: TrainConfig, tokenizer: Tokenizer, role: str) -> Dynamics | None:
     """The dynamics that teaches or listens in the last stage, where ``distil`` names one."""
     if not (name := getattr(config.distil, role)):
         return None
