@@ -114,7 +114,7 @@ def test_what_tags_say_to_a_listener_moves_what_is_learned() -> None:
         pulls.append(stage._judged(latents[:, -2:].clone(), rows, latents, told, torch.Generator().manual_seed(1))[0])
         assert listener is None or not any(p.requires_grad for p in listener.parameters())
     plain, unheard, heard, guided = pulls
-    assert torch.equal(unheard, plain), "to whom tags make no difference"
+    torch.testing.assert_close(unheard, plain, rtol=1e-4, atol=1e-4)  # tags make no difference to it
     torch.testing.assert_close(heard, guided, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(heard, plain, atol=1e-3)
 

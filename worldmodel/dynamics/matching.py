@@ -85,8 +85,8 @@ def matched(
     x_BTVNC, tau_BT, told = noised_together(own_BTVNC, told, generator)
     likely = denoised(teacher, x_BTVNC, tau_BT, told, guidance=guidance, tag_guidance=1.0 if listener else tag_guidance)
     if listener is not None:
-        heard = denoised(listener, x_BTVNC, tau_BT, told) - denoised(listener, x_BTVNC, tau_BT, told.without_tags())
-        likely = likely + (tag_guidance - 1) * (1 - tau_BT)[:, :, None, None, None] * heard
+        said = denoised(listener, x_BTVNC, tau_BT, told)
+        likely = likely + denoised(listener, x_BTVNC, tau_BT, told, tag_guidance=tag_guidance) - said
     own = denoised(critic, x_BTVNC, tau_BT, told)
     apart = (likely - own_BTVNC).abs().flatten(1).mean(dim=1).clamp(min=1e-2)
     return own_BTVNC + (likely - own) / apart[:, None, None, None, None]
