@@ -38,7 +38,7 @@ def config(tmp_path: Path, **changes) -> TrainConfig:
         "device": "cpu",
         "progress": False,
         "threads": 1,
-        **{f"{name}_stage": StageConfig(0) for name in ("tokenizer", "depth", "drift", "astray", "dynamics")},
+        **{f"{name}_stage": StageConfig(0) for name in ("tokenizer", "depth", "drift", "astray", "look", "dynamics")},
         **changes,
     }
     return TrainConfig(**settings)

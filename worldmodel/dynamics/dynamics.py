@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.dynamics.conditioning import MotionEmbedding, SignalEmbedding, TagEmbedding
+from worldmodel.dynamics.look import LookNetwork
 from worldmodel.dynamics.road import FEATURES
 from worldmodel.nn.groups import TokenGroups
 from worldmodel.nn.ring import Ring
@@ -46,6 +47,8 @@ class DynamicsConfig:
         newest: of the pictures seen so far, which are what is moved, the least share that a new one replaces
             (``tokenizer.moving``); 1 moves the frame before alone.
         road: whether frames may be told where the road lies (``dynamics.road``).
+        look_width: of the network that says what a frame lacks to look as it is told (``dynamics.look``), learned by
+            itself; 0 for none.
     """
 
     transformer: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
@@ -55,6 +58,7 @@ class DynamicsConfig:
     from_guess: bool = True
     newest: float = 1.0
     road: bool = False
+    look_width: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Dynamics(nn.Module):
         self.transformer = Transformer(config.transformer)
         self.latent_out = nn.Linear(width, channels)
         nn.init.zeros_(self.latent_out.weight)
+        #: Trained by itself, before the rest.
+        self.look = LookNetwork(config.look_width, tokens=tokens, channels=channels) if config.look_width else None
         # Latents are shifted and scaled to zero mean and unit deviation, measured once over the latent cache.
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))

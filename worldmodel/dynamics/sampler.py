@@ -39,6 +39,8 @@ class SamplerConfig:
         first_steps: instead of ``steps``, of a drive's first frame where nothing is known that came before it.
         righted: share of how far a road has gone astray from its map that is put right in each frame
             (``tokenizer.astray``): the more, the better a road stays and the less its ground moves as it is told.
+        relit: share of what each frame lacks to look as it is told, in weather and light, that is added to it
+            (``dynamics.look``), where the model has learned what that is.
     """
 
     steps: int = 4
@@ -49,6 +51,7 @@ class SamplerConfig:
     prompt_guidance: float = 1.0
     first_steps: int = 32
     righted: float = 0.0
+    relit: float = 0.0
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps are powers of two up to 64 and the levels are in (0, 1]."""
@@ -61,8 +64,9 @@ class SamplerConfig:
         for name in ("guidance", "prompt_guidance"):
             if not 1 <= getattr(self, name) <= 10:
                 raise ValueError(f"{name}: expected a number from 1 to 10, got {getattr(self, name)}")
-        if not 0 <= self.righted <= 1:
-            raise ValueError(f"righted: expected a share from 0 to 1, got {self.righted}")
+        for name in ("righted", "relit"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")
         return self
 
 
@@ -121,18 +125,25 @@ def draw_frame(
     # What is untold, and how much further than it: told and untold in one pass, as one world alone is bound by how many
     # there are. Both guidances pull away from what would come without theirs, from where the other leaves it.
     untold = less_told(told, sampler.guidance, sampler.prompt_guidance)
-    copies = 1 + len(untold)
+    copies, said = 1 + len(untold), told
     if untold:
-        told, ring = join([told, *(less for less, _ in untold)]), ring.times(copies)
+        said, ring = join([told, *(less for less, _ in untold)]), ring.times(copies)
     for k in range(steps):
         tau_B = torch.full_like(d_B, from_tau + k * stride)
         if not untold:
-            clean = network.step(x, tau_B, d_B, told, ring)
+            clean = network.step(x, tau_B, d_B, said, ring)
         else:
-            every = network.step(x.repeat(copies, 1, 1, 1), tau_B.repeat(copies), d_B.repeat(copies), told, ring)
+            every = network.step(x.repeat(copies, 1, 1, 1), tau_B.repeat(copies), d_B.repeat(copies), said, ring)
             clean = guided(every, untold)
         x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) * stride
-    return x
+    return relit(network, x, told, sampler)
+
+
+def relit(network: Dynamics, clean_BVNC: Tensor, told: Told, sampler: SamplerConfig) -> Tensor:
+    """A frame that has been drawn, with the sampler's share of what it lacks to look as it is told."""
+    if not sampler.relit or network.look is None or told.tags is None:
+        return clean_BVNC
+    return clean_BVNC + sampler.relit * network.look(clean_BVNC, told.tags[:, 0])
 
 
 def sketched(clean_BVNC: Tensor, noise_BVNC: Tensor, tau: float) -> Tensor:

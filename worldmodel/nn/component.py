@@ -1,6 +1,7 @@
 """A trained component as one safetensors file: weights as fp16, and what they are in its metadata. No pickles.
 
-The metadata holds the format version, a hash of the content and ``about``, the component's own description: its
+A component may name tables (``in_bytes``) that are kept as bytes instead, each row with a scale of its own. The
+metadata holds the format version, a hash of the content and ``about``, the component's own description: its
 configuration at least. Knows nothing of what a component does.
 """
 
@@ -21,13 +22,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: Where rows are kept as bytes, what they are to be multiplied by: beside them, under their name and this.
+_SCALE = ".scale"
 #: Components that come with the package, a folder each.
 BUNDLED_DIR = Path(__file__).parents[1] / "bundled"
 
 
 def content_hash(module: nn.Module) -> str:
-    """SHA-256 over a component's tensors as saved: names, shapes and fp16 bytes, in the order of names."""
+    """SHA-256 over a component's tensors as saved: names, shapes, types and bytes, in the order of names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(_as_saved(module).items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -38,16 +41,23 @@ def content_hash(module: nn.Module) -> str:
 def _as_saved(module: nn.Module) -> dict[str, Tensor]:
     # Cloned into plain order: weights trained with channels last are laid out otherwise.
     plain = torch.contiguous_format
+    saved = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    for name in getattr(module, "in_bytes", ()):
+        table_RD = saved[name].float()
+        scale_R1 = (table_RD.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-6).half()
+        saved |= {name: (table_RD / scale_R1.float()).round().to(torch.int8), name + _SCALE: scale_R1}
     return {
-        name: tensor.detach().cpu().to(torch.float16).clone(memory_format=plain)
-        for name, tensor in module.state_dict().items()
+        name: x.clone(memory_format=plain) if x.dtype == torch.int8 else x.to(torch.float16).clone(memory_format=plain)
+        for name, x in saved.items()
     }
 
 
 def save_component(module: nn.Module, path: Path, about: Mapping[str, Any]) -> str:
     """Write a component under a temporary name first, and return its content hash."""
     digest = content_hash(module)
-    metadata = {"format_version": str(FORMAT_VERSION), "content_hash": digest, "about": json.dumps(about)}
+    # Who reads nothing newer than the first version can read a file without bytes.
+    version = FORMAT_VERSION if getattr(module, "in_bytes", ()) else 1
+    metadata = {"format_version": str(version), "content_hash": digest, "about": json.dumps(about)}
     temporary = path.with_name(f".{path.name}.partial")
     save_file(_as_saved(module), temporary, metadata=metadata)
     os.replace(temporary, path)
@@ -74,6 +84,8 @@ def load_component(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(
             f"{path}: format version {metadata['format_version']}, this is {FORMAT_VERSION}; update worldmodel"
         )
+    scales = {name.removesuffix(_SCALE): tensors.pop(name) for name in list(tensors) if name.endswith(_SCALE)}
+    tensors |= {name: tensors[name] * scale_R1 for name, scale_R1 in scales.items()}
     return tensors, json.loads(metadata["about"])
 
 

@@ -30,13 +30,14 @@ class WorldConfig:
 
     Attributes:
         model: bundled name, folder or Hub repository.
-        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next five.
+        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next seven.
         past_tau: signal level at which finished frames are kept.
         moved_tau: signal level at which the frame before, moved by what is told, is shown.
         shortcuts: whether steps are told how large they are.
         guidance: how much further than what is told leads; 1 for no further.
         prompt_guidance: the same of tags, those a prompt is read into among them.
         righted: share of how far a road has gone astray from its map that each frame puts right.
+        relit: share of what each frame lacks to look as it is told, in weather and light, that is added to it.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, ``bf16``, or ``auto`` for what the device is fastest in.
         compile: take most of a minute at first to draw frames twice as fast.
@@ -52,6 +53,7 @@ class WorldConfig:
     guidance: float | None = None
     prompt_guidance: float | None = None
     righted: float | None = None
+    relit: float | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False
@@ -71,6 +73,7 @@ class WorldConfig:
             "guidance": self.guidance,
             "prompt_guidance": self.prompt_guidance,
             "righted": self.righted,
+            "relit": self.relit,
         }
         return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
 

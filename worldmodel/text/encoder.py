@@ -54,6 +54,8 @@ class TextEncoder(nn.Module):
     """
 
     temperature_C: Tensor
+    #: More than half of all weights, and each of them a summand among several: bytes do (``nn.component``).
+    in_bytes = ("table.weight",)
 
     def __init__(self, config: TextConfig, lexicon: Lexicon) -> None:
         super().__init__()

@@ -186,6 +186,8 @@ class TrainConfig:
         drift_stage: training of its drift after that, where it has one and boxes are known; its batch is in clips.
         astray_stage: training of what reads how far roads have gone astray from their maps, after that, where it has it
             and the road is known; its batch is in frames.
+        look_stage: training of what says what frames lack to look as they are told, before the rest of dynamics, where
+            it has it; its batch is in frames.
         dynamics, objective, clips, looks, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
@@ -218,6 +220,9 @@ class TrainConfig:
     )
     astray_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(4000, batch=32, learning_rate=3e-3, weight_decay=1e-3, picture_every=0)
+    )
+    look_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(3000, batch=256, learning_rate=3e-3, picture_every=0)
     )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
@@ -261,6 +266,11 @@ class TrainConfig:
         """The same of how far roads go astray."""
         return bool(self.trains == "model" and self.tokenizer.astray_width and self.astray_stage.steps)
 
+    @property
+    def learns_look(self) -> bool:
+        """The same of what frames lack to look as they are told."""
+        return bool(self.trains == "model" and self.dynamics.look_width and self.look_stage.steps)
+
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
@@ -286,6 +296,11 @@ class TrainConfig:
             raise ValueError(
                 "astray_stage: learns from the reference world, where the road is known; say astray_stage.steps=0 or "
                 "tokenizer.astray_width=0"
+            )
+        if self.learns_look and (self.data.source != "reference" or self.data.live):
+            raise ValueError(
+                "look_stage: learns from drives of the reference world that are rendered once more in another look, "
+                "and not while the others still are (data.live); say look_stage.steps=0 or dynamics.look_width=0"
             )
         for field in dataclasses.fields(self.looks):
             share = getattr(self.looks, field.name)

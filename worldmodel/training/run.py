@@ -1,8 +1,8 @@
-"""The order of things: data, tokenizer, its depth, drift and what reads roads, latent cache, dynamics, model.
+"""The order of things: data, tokenizer, its depth, drift and what reads roads, latent cache, looks, dynamics, model.
 
 Stages resume where they were killed. What a run leaves in its folder: ``tokenizer/``, ``depth/``, ``drift/``,
-``astray/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and the
-finished model's safetensors files.
+``astray/``, ``look/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and
+the finished model's safetensors files.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from worldmodel.training.live import Live
 from worldmodel.training.looks import in_two_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
+from worldmodel.training.relighting import LookBatches, LookStage, two_looks
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
@@ -93,10 +94,15 @@ def run(config: TrainConfig) -> Path:
         "drives": _recipe(config, train),
         "torch": torch.__version__,
     }
+    dt_s = float(np.median([np.median(np.diff(s.t_s)) for s in stretches]))
+    if _goes_along(config):  # and where it comes from, with it
+        kept = WorldModel.from_pretrained(config.init)
+        dt_s, taught = kept.dt_s, {"look_steps": steps_done(config, LookStage), "look_drives": summary["drives"]}
+        summary = {**kept.training_record.summary, **(taught if config.learns_look else {})}
     model = WorldModel(
         tokenizer,
         dynamics,
-        dt_s=float(np.median([np.median(np.diff(s.t_s)) for s in stretches])),
+        dt_s=dt_s,
         camera_height_m=config.camera_height_m,
         training=Training(data=config.data.source, summary=summary),
         sampler=distilled_sampler(config) if config.distil_stage.steps else config.sampler,
@@ -190,9 +196,9 @@ def _tokenizer_of_init(config: TrainConfig) -> Tokenizer:
 def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_out: list[MemoryEpisode]) -> Dynamics:
     """The second stage, on latents that are cached or, of a live run, kept on the device; without a step of it, that of
     ``init`` as it is."""
-    if config.init and not config.dynamics_stage.steps and not config.distil_stage.steps:
-        return WorldModel.from_pretrained(config.init).dynamics
     freeze(tokenizer).to(device_of(config))
+    if _goes_along(config):
+        return teach_look(config, tokenizer, WorldModel.from_pretrained(config.init).dynamics, train)
     if isinstance(train, Live):
         train.forget_frames()
         latents = train.store(lambda stretch: latents_of(config, tokenizer, stretch))
@@ -205,14 +211,19 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         sample = np.concatenate([s.frames[::10, :1] for s in some]).astype(np.float32)
         longest = max(stretch.length for stretch in some)
     torch.manual_seed(config.seed)  # here, so that it does not matter what ran before
-    network = Dynamics(config.dynamics, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
+    found = WorldModel.from_pretrained(config.init).dynamics if config.init else None
+    shape = config.dynamics
+    if found is not None:  # what has been learned of looks comes along
+        shape = dataclasses.replace(shape, look_width=shape.look_width or found.config.look_width)
+    network = Dynamics(shape, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
     network.latent_mean.copy_(torch.from_numpy(sample.mean(axis=(0, 1, 2))))
     network.latent_std.copy_(torch.from_numpy(sample.std(axis=(0, 1, 2)).clip(min=1e-3)))
-    if config.init:
-        state = WorldModel.from_pretrained(config.init).dynamics.state_dict()
+    if found is not None:
+        state = found.state_dict()
         if config.tokenizer_stage.steps and not config.reconstruction.kept:  # latents have a scale of their own now
             state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
         network.load_state_dict(state, strict=False)
+    network = teach_look(config, tokenizer, network, train)
     windows: dict[int, WithBoxes] = {}
     if config.dynamics_stage.steps or (config.distil_stage.steps and config.distil.rehearsed):
         clips = latents
@@ -238,6 +249,27 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         fit(config, stage, lambda k: (), config.distil_stage, [pictures])
         network.load_state_dict(stage.average.state_dict())
     return network
+
+
+def _goes_along(config: TrainConfig) -> bool:
+    """Whether the dynamics of ``init`` stays as it is, but for what a frame lacks to look as it is told."""
+    return bool(config.init and not config.dynamics_stage.steps and not config.distil_stage.steps)
+
+
+def teach_look(config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, train: Sets) -> Dynamics:
+    """The network with what says what frames lack to look as they are told, where the run teaches that."""
+    if not config.learns_look or isinstance(train, Live):
+        return network
+    taught = Dynamics(
+        dataclasses.replace(network.config, look_width=config.dynamics.look_width),
+        tokens=network.tokens, channels=network.channels, views=network.views,
+    )  # fmt: skip
+    taught.load_state_dict(taught.state_dict() | network.state_dict())
+    assert taught.look is not None
+    make = LookBatches(two_looks(config, tokenizer, taught, train), config.look_stage.batch, config.seed)
+    fit(config, LookStage(config, taught.look), make, config.look_stage, [])
+    taught.look.requires_grad_(False).cpu()
+    return taught
 
 
 def _named_dynamics(config: TrainConfig, tokenizer: Tokenizer, role: str) -> Dynamics | None:
