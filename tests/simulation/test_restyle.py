@@ -13,7 +13,7 @@ from worldmodel.simulation.keeping import keep_drive
 from worldmodel.simulation.restyle import RestyleConfig
 from worldmodel.simulation.restyling import Restyling, restyled
 from worldmodel.simulation.session import Session
-from worldmodel.types import EgoMotion, Tags
+from worldmodel.types import VOCABULARY, EgoMotion, Tags
 
 SAMPLER = SamplerConfig(2)
 SNOW = Tags.named(weather="snow")
@@ -70,6 +70,28 @@ def test_it_is_told_motion_tags_and_seed(model):
     assert (base != drawn(model, frames, settle=0)).any()
     assert (base != drawn(model, frames, colours=True)).any()
     assert (base[1:] != drawn(model, frames, height_m=2.0)[1:]).any()
+
+
+def test_given_frames_first_get_what_they_lack(model):
+    """Until they lack it no more, whatever the share; at a high level they come back so. Not where none is to be."""
+    frames, wanted, times = film(3), 0.8, []
+    model = tiny_model()
+
+    def look(z, tags):
+        assert (tags[:, 0] == VOCABULARY["weather"].index("snow")).all()
+        times.append(len(z))
+        return wanted - z
+
+    coded = {}
+    for share in (0.0, 0.8):
+        model.dynamics.look = look if share else None
+        world = Restyling(model, level=0.999, sampler=SamplerConfig(2, relit=share))
+        moments = ((frame, EgoMotion(np.array(5.0), np.array(0.0)), SNOW) for frame in frames)
+        for _ in restyled(world, moments, settle=0):
+            coded[share] = model.dynamics.normalise(world.latents())
+    assert len(times) > 3 * len(frames)
+    assert (coded[0.8] - wanted).abs().max() < 0.05
+    assert (coded[0.0] - wanted).abs().mean() > 0.2
 
 
 def test_one_world_starts_anew_as_a_fresh_one(model):

@@ -2,8 +2,9 @@
 
 Frame by frame and causally: each frame is drawn from the given one at the level, told the motion that led to it and
 shown the frame before it as it was drawn, moved by that motion; so what was drawn once is carried on rather than
-invented anew, and any length works. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and
-frames, nothing of where they come from.
+invented anew, and any length works. Where the model knows what a frame lacks to look as it is told, that is added to
+the given ones beforehand. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and frames,
+nothing of where they come from.
 
 Shapes: B rows; T frames; H, W pixels.
 """
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.dynamics import Told
-from worldmodel.dynamics.sampler import SamplerConfig, draw_frame, sketched
+from worldmodel.dynamics.sampler import SamplerConfig, draw_frame, relit, sketched
 from worldmodel.metrics.recolour import lab_statistics, recoloured
 from worldmodel.model import WorldModel
 from worldmodel.simulation.session import DRAW, Session
@@ -27,6 +28,8 @@ from worldmodel.types import EgoMotion, FloatArray, FrameArray, Tags
 
 #: Seeds of the frames that show the world's own colours, away from the drive's.
 _PALETTE_SEED, _PALETTE_FRAMES = 5_000_000, 4
+#: How often the sampler's share of what a given frame lacks to look as it is told is added to it: until it hardly does.
+_RELIT_TIMES = 10
 
 
 class Restyling(Session):
@@ -77,7 +80,10 @@ class Restyling(Session):
     def _draw(self, told: Told, sampler: SamplerConfig | None = None) -> Tensor:
         if self._given is None:
             return super()._draw(told, sampler)
-        x = sketched(self._given, self._noise(DRAW), self.level)
+        given = self._given
+        for _ in range(_RELIT_TIMES if self.sampler.relit else 0):
+            given = relit(self.networks.dynamics, given, told, self.sampler)
+        x = sketched(given, self._noise(DRAW), self.level)
         return draw_frame(self.networks.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
 
 
