@@ -95,10 +95,12 @@ def run(config: TrainConfig) -> Path:
         "torch": torch.__version__,
     }
     dt_s = float(np.median([np.median(np.diff(s.t_s)) for s in stretches]))
-    if _goes_along(config):  # and where it comes from, with it
+    if _goes_along(config):
         kept = WorldModel.from_pretrained(config.init)
-        dt_s, taught = kept.dt_s, {"look_steps": steps_done(config, LookStage), "look_drives": summary["drives"]}
-        summary = {**kept.training_record.summary, **(taught if config.learns_look else {})}
+        dt_s = kept.dt_s
+        if config.learns_look and not steps_done(config, TokenizerStage):  # and where it comes from
+            taught = {"look_steps": steps_done(config, LookStage), "look_drives": summary["drives"]}
+            summary = {**kept.training_record.summary, **taught}
     model = WorldModel(
         tokenizer,
         dynamics,
@@ -260,10 +262,8 @@ def teach_look(config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, tra
     """The network with what says what frames lack to look as they are told, where the run teaches that."""
     if not config.learns_look or isinstance(train, Live):
         return network
-    taught = Dynamics(
-        dataclasses.replace(network.config, look_width=config.dynamics.look_width),
-        tokens=network.tokens, channels=network.channels, views=network.views,
-    )  # fmt: skip
+    shape = dataclasses.replace(network.config, look_width=config.dynamics.look_width)
+    taught = Dynamics(shape, tokens=network.tokens, channels=network.channels, views=network.views)
     taught.load_state_dict(taught.state_dict() | network.state_dict())
     assert taught.look is not None
     make = LookBatches(two_looks(config, tokenizer, taught, train), config.look_stage.batch, config.seed)
