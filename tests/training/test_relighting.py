@@ -9,7 +9,7 @@ import torch
 
 from tests.tiny import DYNAMICS, TOKENIZER, tiny_model
 from tests.training.test_looks import config
-from worldmodel.dynamics.look import LOOKS
+from worldmodel.dynamics.look import CHANNELS
 from worldmodel.model import WorldModel
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.training.config import DataConfig, LooksConfig, StageConfig, TrainConfig
@@ -20,7 +20,6 @@ from worldmodel.training.sources import load_sets
 from worldmodel.types import VOCABULARY
 
 WITH = dataclasses.replace(DYNAMICS, look_width=8)
-OF_LOOK = [list(VOCABULARY).index(name) for name in LOOKS]
 
 
 def test_frames_of_one_place_are_paired_and_normalised(tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ def test_frames_of_one_place_are_paired_and_normalised(tmp_path: Path) -> None:
     count = sum(min(20, stretch.length) for stretch in own)
     assert looks.z.shape == (count, 2, 1, TOKENIZER.tokens, TOKENIZER.channels)
     np.testing.assert_array_equal(looks.tags[:, 0], np.concatenate([stretch.tags.codes for stretch in own]))
-    kind = [i for i in range(len(VOCABULARY)) if i not in OF_LOOK]
+    kind = [i for i in range(len(VOCABULARY)) if i not in CHANNELS]
     np.testing.assert_array_equal(looks.tags[:, 0][:, kind], looks.tags[:, 1][:, kind])
     assert (looks.tags[:, 0] != looks.tags[:, 1]).any(axis=1).all()
     with torch.no_grad():
@@ -59,9 +58,9 @@ def test_batches_tell_either_look_and_leave_out_what_both_share() -> None:
         untold = says != tags[i, j]
         assert not says[untold].any()
         assert (tags[i, 0] == tags[i, 1])[untold].all(), "of what differs, all is told"
-        assert set(np.flatnonzero(untold)) <= set(OF_LOOK)
+        assert set(np.flatnonzero(untold)) <= set(CHANNELS)
         hidden += untold.sum()
-    shared = sum((tags[i, 0] == tags[i, 1])[OF_LOOK].sum() for i, _ in which)
+    shared = sum((tags[i, 0] == tags[i, 1])[CHANNELS].sum() for i, _ in which)
     assert 0.2 < hidden / shared < 0.4
 
 

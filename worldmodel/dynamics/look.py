@@ -22,6 +22,8 @@ from worldmodel.types import VOCABULARY
 
 #: The tags that a look is made of; others are what is there.
 LOOKS = ("weather", "time_of_day")
+#: Where they are among all.
+CHANNELS = [list(VOCABULARY).index(name) for name in LOOKS]
 #: Latents are seen with up to so much noise in training: what a world has drawn is not quite what true frames are. To
 #: so many of the frames what they lack has been added before, at most so often and so much of it at once.
 _NOISE, _RELIT_SHARE, _TIMES, _MOST = 0.1, 0.5, 3, 1.5
@@ -63,7 +65,7 @@ class LookNetwork(nn.Module):
 
 def look_codes(tags_BK: Int[Tensor, "b k"]) -> Int[Tensor, "b l"]:
     """Of all tags, those of a look; 0 is unknown."""
-    return tags_BK[:, [list(VOCABULARY).index(name) for name in LOOKS]]
+    return tags_BK[:, CHANNELS]
 
 
 def look_loss(

@@ -16,14 +16,13 @@ from tqdm import tqdm
 
 from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.dynamics.dynamics import Dynamics
-from worldmodel.dynamics.look import LOOKS, LookNetwork, look_loss
+from worldmodel.dynamics.look import CHANNELS, LookNetwork, look_loss
 from worldmodel.nn.noise import hand_over
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import TrainConfig
 from worldmodel.training.latents import device_of
 from worldmodel.training.sources import in_another_look
 from worldmodel.training.stages import Stage
-from worldmodel.types import VOCABULARY
 
 #: Frames of a drive at most, evenly: neighbours teach the same.
 _FRAMES = 20
@@ -83,7 +82,6 @@ class LookBatches:
 
     def __init__(self, looks: TwoLooks, batch: int, seed: int) -> None:
         self._looks, self._batch, self._seed = looks, batch, seed
-        self._of_look = [list(VOCABULARY).index(name) for name in LOOKS]
 
     def __call__(self, k: int) -> LookBatch:
         """Batch k."""
@@ -92,7 +90,7 @@ class LookBatches:
         told = random.integers(2, size=self._batch)
         z, (own, other) = self._looks.z, (self._looks.tags[rows, which] for which in (told, 1 - told))
         untold = np.zeros(own.shape, bool)
-        untold[:, self._of_look] = random.random((self._batch, len(self._of_look))) < _UNTOLD
+        untold[:, CHANNELS] = random.random((self._batch, len(CHANNELS))) < _UNTOLD
         return LookBatch(z[rows, told], z[rows, 1 - told], np.where(untold & (own == other), 0, own))
 
 
