@@ -2,7 +2,7 @@
 
     python benchmarks/restyle.py                                       # test drives, the mode's own level
     python benchmarks/restyle.py --sweep --levels 0.2 0.3 0.4 0.5 0.6  # other drives, to choose a level by
-    python benchmarks/restyle.py --sweep --guidances 1 2 3 --colours 0 1
+    python benchmarks/restyle.py --sweep --guidances 1 2 3 --colours 0 1 --relits 0 0.8
 
 Every setting writes its drives' scores and a sheet of pictures (given, drawn, recoloured, true) under --out as they are
 made, and goes on where it was.
@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.restyle import RestyleConfig
 from worldmodel.simulation.restyling import Restyling, restyled
 from worldmodel.simulation.sheet import grid, labelled, write_png
+from worldmodel.tokenizer.tokenizer import to_frames, to_network
+from worldmodel.types import FrameArray
 
 #: Drives to choose settings by begin here; test drives at 0.
 SWEEP_FROM = 1000
@@ -48,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--settle", type=int, nargs="+", default=[default.settle])
     parser.add_argument("--colours", type=int, nargs="+", default=[int(default.colours)], choices=(0, 1))
     parser.add_argument("--steps", type=int, nargs="+", default=[0], help="denoising steps; 0 for the model's own")
+    parser.add_argument("--relits", type=float, nargs="+", help="shares of what a look lacks; else the model's own")
     parser.add_argument("--out", type=Path, default=Path("outputs/restyling"))
     return parser.parse_args()
 
@@ -59,18 +63,20 @@ def main() -> None:
     model_hash = model.hashes()["dynamics"][:12]
     frames = round(args.length_s / model.dt_s) + 1
     numbers = range(SWEEP_FROM, SWEEP_FROM + args.drives) if args.sweep else range(args.drives)
-    settings = list(itertools.product(args.levels, args.guidances, args.settle, args.colours, args.steps))
+    relits = [model.sampler.relit] if args.relits is None else args.relits
+    settings = list(itertools.product(args.levels, args.guidances, args.settle, args.colours, args.steps, relits))
     found: dict[str, list] = {}
     with tqdm(total=len(settings) * len(numbers) * frames, unit="frame") as bar:
         for number in numbers:
             change = None
-            for level, guidance, settle, colours, steps in settings:
+            for level, guidance, settle, colours, steps, relit in settings:
                 name = f"level_{level:g}_guidance_{guidance:g}_settle_{settle}_colours_{colours}_steps_{steps}"
+                name += f"_relit_{relit:g}"
                 place = args.out / model_hash / name / f"drive_{number:04d}_{frames}.json"
                 if not place.is_file():
                     change = change or change_of(number, model.camera(), frames)
                     asked = {"steps": steps, "prompt_guidance": guidance}
-                    sampler = dataclasses.replace(model.sampler, **{k: v for k, v in asked.items() if v})
+                    sampler = dataclasses.replace(model.sampler, relit=relit, **{k: v for k, v in asked.items() if v})
                     world = Restyling(model, level=level, sampler=sampler, device=args.device, precision="auto")
                     said, _ = read_prompt(change.prompt)
                     given = change.moments(wanted_tags(change, said))
@@ -80,7 +86,7 @@ def main() -> None:
                         bar.update()
                     place.parent.mkdir(parents=True, exist_ok=True)
                     write_png(place.with_suffix(".png"), sheet(change, np.stack(drawn)))
-                    scores = read_change(change, np.stack(drawn), reader)
+                    scores = read_change(change, np.stack(drawn), kept(model, change.wanted.frames), reader)
                     write_json(
                         place, plain({"prompt": change.prompt, "said": said_right(change, said), "ways": scores})
                     )
@@ -93,6 +99,16 @@ def main() -> None:
         print(f"\n{name.replace('_', ' ')}: {len(drives)} drives of {args.length_s:g} s; prompts read as meant: "
               f"{sum(d['said'] for d in drives)}\n{table(scores)}")  # fmt: skip
         write_json(args.out / model_hash / name / "scores.json", plain(scores))
+
+
+@torch.no_grad()
+def kept(model: WorldModel, frames: Sequence[FrameArray]) -> FrameArray:
+    """Frames ``(T, H, W, 3)`` as the model's tokenizer keeps them."""
+    tokenizer = model.tokenizer
+    x = to_network(
+        torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).to(next(tokenizer.parameters()).device)
+    )
+    return np.concatenate([to_frames(tokenizer.decode(tokenizer.encode(some))).cpu().numpy() for some in x.split(16)])
 
 
 def as_number(value: float | None) -> float:

@@ -9,12 +9,14 @@ import torch
 
 from tests.tiny import DYNAMICS, TOKENIZER, tiny_model
 from tests.training.test_looks import config
+from worldmodel.dynamics.dynamics import Dynamics
 from worldmodel.dynamics.look import CHANNELS
 from worldmodel.model import WorldModel
+from worldmodel.nn.component import content_hash
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.training.config import DataConfig, LooksConfig, StageConfig, TrainConfig
 from worldmodel.training.mixing import mix
-from worldmodel.training.relighting import LookBatches, TwoLooks, two_looks
+from worldmodel.training.relighting import LookBatches, TwoLooks, two_looks, with_look
 from worldmodel.training.run import run
 from worldmodel.training.sources import load_sets
 from worldmodel.types import VOCABULARY
@@ -93,6 +95,17 @@ def test_a_model_without_learns_it_and_nothing_else_changes(tmp_path: Path) -> N
     # And a mixture has that of the model it begins at.
     mixed = mix(WorldModel.from_pretrained(tmp_path / "learned"), 0.5, WorldModel.from_pretrained(tmp_path / "plain"))
     assert mixed.hashes() == learned.hashes()
+
+
+def test_one_of_another_width_begins_anew() -> None:
+    torch.manual_seed(0)
+    network = Dynamics(WITH, tokens=TOKENIZER.tokens, channels=TOKENIZER.channels)
+    same, wider = with_look(network, 8), with_look(network, 12)
+    assert content_hash(same) == content_hash(network)
+    assert wider.look is not None
+    assert wider.look.seen.out_features == wider.config.look_width == 12
+    rest = {key: x for key, x in network.state_dict().items() if not key.startswith("look.")}
+    assert all(torch.equal(x, wider.state_dict()[key]) for key, x in rest.items())
 
 
 def test_it_learns_where_another_look_can_be_had() -> None:

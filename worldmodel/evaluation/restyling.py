@@ -1,8 +1,9 @@
 """How well is a drive drawn anew? Against what only the reference world has: the same drive, truly in the other look.
 
-Four ways to get there are read and compared by the same instruments: ``restyled`` by the world, ``untouched`` (the
-given drive as it is), ``recoloured`` (each frame given the colours of some other true drive of the wanted look), and
-``true``, the true re-render, which is the floor. Knows frames and readings, nothing of how anything is drawn anew.
+Five ways to get there are read and compared by the same instruments: ``restyled`` by the world, ``untouched`` (the
+given drive as it is), ``recoloured`` (each frame given the colours of some other true drive of the wanted look),
+``kept`` (the true re-render as the world's tokenizer keeps it, which is all that a world can reach), and ``true``, the
+true re-render, which is the floor. Knows frames and readings, nothing of how anything is drawn anew.
 
 Shapes: T frames; H, W pixels.
 """
@@ -25,7 +26,7 @@ from worldmodel.perception.reader import Reader, Readings
 from worldmodel.simulation.footage import resized
 from worldmodel.types import VOCABULARY, Camera, Clip, Drive, EgoMotion, FloatArray, FrameArray, Tags
 
-WAYS = ("restyled", "untouched", "recoloured", "true")
+WAYS = ("restyled", "untouched", "recoloured", "kept", "true")
 #: From one look to another: weather and time of day, and the prompt that asks for it.
 CHANGES: tuple[tuple[Mapping[str, str], Mapping[str, str], str], ...] = (
     ({"weather": "clear", "time_of_day": "day"}, {"weather": "snow", "time_of_day": "day"}, "in winter, it is snowing"),
@@ -87,14 +88,15 @@ def change_of(number: int, camera: Camera, n_frames: int) -> Change:
     return Change(_at(given, camera), _at(wanted, camera), prompt, small, lab_statistics(_frames(_at(colours, camera))))
 
 
-def read_change(change: Change, restyled: FrameArray, reader: Reader) -> dict[str, dict[str, float]]:
-    """Way to name to score of one drive that was drawn anew as ``restyled`` ``(T, H, W, 3)``."""
+def read_change(change: Change, restyled: FrameArray, kept: FrameArray, reader: Reader) -> dict[str, dict[str, float]]:
+    """Way to name to score of one drive that was drawn anew as ``restyled``; ``kept``, too, is ``(T, H, W, 3)``."""
     true = _frames(change.wanted)
     given = _frames(change.given)
     frames = {
         "restyled": restyled,
         "untouched": given,
         "recoloured": np.stack([recoloured(frame, change.palette) for frame in given]),
+        "kept": kept,
         "true": true,
     }
     wanted = change.wanted
@@ -103,20 +105,20 @@ def read_change(change: Change, restyled: FrameArray, reader: Reader) -> dict[st
 
 
 def scores_of(drives: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """Scores of all drives by name, each with its floor (``true``) and the two baselines."""
+    """Scores of all drives by name, each with its floor (``true``), the two baselines, and what a tokenizer keeps."""
     scores = {}
     for name in drives[0]["true"]:
         columns = {way: np.array([drive[way][name] for drive in drives], dtype=np.float64) for way in WAYS}
-        baselines = {way: columns[way] for way in ("untouched", "recoloured")}
+        baselines = {way: columns[way] for way in WAYS[1:-1]}
         scores[name] = score_of(columns["restyled"], columns["true"], baselines)
     return scores
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """Scores as text, a row each."""
-    lines = [f"{'':24}{'restyled':>12}{'untouched':>12}{'recoloured':>12}{'true':>12}{'x floor':>9}"]
+    lines = [f"{'':24}" + "".join(f"{way:>12}" for way in WAYS) + f"{'x floor':>9}"]
     for name, score in scores.items():
-        cells = [score["value"], score["untouched"], score["recoloured"], score["floor"]]
+        cells = [score["value"], *(score[way] for way in WAYS[1:-1]), score["floor"]]
         shown = "".join(f"{'-' if cell is None else format(cell, '.3f'):>12}" for cell in cells)
         both = score["value"] is not None and bool(score["floor"]) and np.isfinite(score["floor"])
         lines.append(f"{name:24}{shown}{format(score['value'] / score['floor'], '.2f') if both else '-':>9}")

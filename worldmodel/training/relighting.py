@@ -5,6 +5,7 @@ Legend: S frames of all drives; B rows of a batch; V N C of latents as of ``dyna
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -92,6 +93,16 @@ class LookBatches:
         untold = np.zeros(own.shape, bool)
         untold[:, CHANNELS] = random.random((self._batch, len(CHANNELS))) < _UNTOLD
         return LookBatch(z[rows, told], z[rows, 1 - told], np.where(untold & (own == other), 0, own))
+
+
+def with_look(network: Dynamics, width: int) -> Dynamics:
+    """The same dynamics and what says what frames lack: its own, or a new one where that has another width."""
+    shape = dataclasses.replace(network.config, look_width=width)
+    taught = Dynamics(shape, tokens=network.tokens, channels=network.channels, views=network.views)
+    is_new = width != network.config.look_width
+    kept = {name: x for name, x in network.state_dict().items() if not (is_new and name.startswith("look."))}
+    taught.load_state_dict(taught.state_dict() | kept)
+    return taught
 
 
 def two_looks(

@@ -37,7 +37,7 @@ from worldmodel.training.live import Live
 from worldmodel.training.looks import in_two_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
-from worldmodel.training.relighting import LookBatches, LookStage, two_looks
+from worldmodel.training.relighting import LookBatches, LookStage, two_looks, with_look
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
@@ -262,9 +262,7 @@ def teach_look(config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, tra
     """The network with what says what frames lack to look as they are told, where the run teaches that."""
     if not config.learns_look or isinstance(train, Live):
         return network
-    shape = dataclasses.replace(network.config, look_width=config.dynamics.look_width)
-    taught = Dynamics(shape, tokens=network.tokens, channels=network.channels, views=network.views)
-    taught.load_state_dict(taught.state_dict() | network.state_dict())
+    taught = with_look(network, config.dynamics.look_width)
     assert taught.look is not None
     make = LookBatches(two_looks(config, tokenizer, taught, train), config.look_stage.batch, config.seed)
     fit(config, LookStage(config, taught.look), make, config.look_stage, [])
