@@ -65,7 +65,8 @@ def test_tags_that_are_told_are_those_of_the_drive_but_for_what_is_said(change):
     assert told.shape == (6,)
     np.testing.assert_array_equal(told.channel("road_kind"), change.given.tags.channel("road_kind"))
     assert said_right(change, said)
-    assert not said_right(change, Tags.named(weather="clear"))
+    assert not said_right(change, Tags.named(weather="clear")), "it would stay day"
+    assert said_right(change, Tags.named(time_of_day="night")), "it is clear already"
 
 
 def test_changes_are_of_looks_that_there_are():

@@ -158,9 +158,9 @@ def wanted_tags(change: Change, said: Tags) -> Tags:
 
 
 def said_right(change: Change, said: Tags) -> bool:
-    """Whether a prompt's tags ``()`` ask for the weather and time of day that are wanted."""
+    """Whether a prompt's tags ``()``, and what stays where it says nothing, are the weather and time of day wanted."""
     channels = [list(VOCABULARY).index(name) for name in ("weather", "time_of_day")]
-    return bool((said.codes[channels] == change.wanted.tags.codes[0, channels]).all())
+    return bool((wanted_tags(change, said).codes[0, channels] == change.wanted.tags.codes[0, channels]).all())
 
 
 def _at(drive: Drive, camera: Camera) -> Drive:
