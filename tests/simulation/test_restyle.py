@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import tiny_model
+from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig
-from worldmodel.simulation import restyle
+from worldmodel.simulation import restyle, restyling
 from worldmodel.simulation.drive_io import load_drive
 from worldmodel.simulation.keeping import keep_drive
 from worldmodel.simulation.restyle import RestyleConfig
@@ -92,6 +94,30 @@ def test_given_frames_first_get_what_they_lack(model):
     assert len(times) > 3 * len(frames)
     assert (coded[0.8] - wanted).abs().max() < 0.05
     assert (coded[0.0] - wanted).abs().mean() > 0.2
+
+
+def test_other_road_users_are_kept(monkeypatch):
+    """Where given frames show somebody, they come back but for what they lack; elsewhere they are drawn."""
+    model, (frame,) = tiny_model(), film(1)
+    rows, columns = model.tokenizer.config.latent_grid
+    model.dynamics.look = lambda z, tags: 0.8 - z
+
+    def left_half(depth, drift, x_BCHW, height_m_B, camera):
+        assert drift is model.tokenizer.drift
+        shown = torch.zeros(len(x_BCHW), *x_BCHW.shape[2:])
+        shown[:, :, : shown.shape[2] // 2] = 1
+        return shown
+
+    monkeypatch.setattr(restyling, "shown_users", left_half)
+    for share in (0.0, 0.8):
+        world = Restyling(model, level=0.3, sampler=SamplerConfig(2, relit=share))
+        world.look_at(frame[None])
+        told = Told(torch.full((1, 1, 4), torch.nan), torch.from_numpy(SNOW.codes)[None, None])
+        world.start(SNOW)
+        drawn = world._draw(told)[0, 0].unflatten(0, (rows, columns))
+        kept = (drawn - 0.8).abs().amax(dim=(0, 2)) < 1e-3
+        assert kept[: columns // 2].all() == bool(share)
+        assert not kept[columns // 2 :].any()
 
 
 def test_one_world_starts_anew_as_a_fresh_one(model):

@@ -3,7 +3,8 @@
 Frame by frame and causally: each frame is drawn from the given one at the level, told the motion that led to it and
 shown the frame before it as it was drawn, moved by that motion; so what was drawn once is carried on rather than
 invented anew, and any length works. Where the model knows what a frame lacks to look as it is told, that is added to
-the given ones beforehand. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and frames,
+the given ones beforehand; and where they show other road users they are kept, which a level that changes snow into a
+dry road would lose. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and frames,
 nothing of where they come from.
 
 Shapes: B rows; T frames; H, W pixels.
@@ -17,12 +18,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from worldmodel.dynamics.dynamics import Told
 from worldmodel.dynamics.sampler import SamplerConfig, draw_frame, relit, sketched
+from worldmodel.geometry.camera import NOMINAL_HEIGHT_M
 from worldmodel.metrics.recolour import lab_statistics, recoloured
 from worldmodel.model import WorldModel
 from worldmodel.simulation.session import DRAW, Session
+from worldmodel.tokenizer.drift import shown_users
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.types import EgoMotion, FloatArray, FrameArray, Tags
 
@@ -56,6 +60,8 @@ class Restyling(Session):
         super().__init__(model, sampler=sampler, device=device, precision=precision, compiled=compiled)
         self.level = level
         self._given: Tensor | None = None
+        #: ``(B, 1, N, 1)`` how surely each token of the given frames shows somebody.
+        self._users: Tensor | None = None
 
     @torch.no_grad()
     def look_at(self, frames: FrameArray | None) -> None:
@@ -70,8 +76,13 @@ class Restyling(Session):
         wanted = (self.camera.height_px, self.camera.width_px, 3)
         if frames.shape[1:] != wanted:
             raise ValueError(f"look_at: frames are {frames.shape[1:]}, the model's are {wanted}")
-        latents = self.model.tokenizer.encode(to_network(torch.from_numpy(frames).to(self.device)))
-        self._given = self.model.dynamics.normalise(latents)[:, None]
+        tokenizer, x_BCHW = self.model.tokenizer, to_network(torch.from_numpy(frames).to(self.device))
+        self._given, self._users = self.model.dynamics.normalise(tokenizer.encode(x_BCHW))[:, None], None
+        if tokenizer.drift is not None:
+            height_m = x_BCHW.new_full((len(x_BCHW),), NOMINAL_HEIGHT_M)
+            shown_BHW = shown_users(tokenizer.depth, tokenizer.drift, x_BCHW, height_m, self.camera)
+            users_BN = F.adaptive_max_pool2d(shown_BHW[:, None], tokenizer.config.latent_grid).flatten(1)
+            self._users = users_BN[:, None, :, None]
 
     def see_from(self, height_m: float) -> None:
         """Every row's camera stands so high from here on."""
@@ -84,7 +95,10 @@ class Restyling(Session):
         for _ in range(_RELIT_TIMES if self.sampler.relit else 0):
             given = relit(self.networks.dynamics, given, told, self.sampler)
         x = sketched(given, self._noise(DRAW), self.level)
-        return draw_frame(self.networks.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
+        drawn = draw_frame(self.networks.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
+        if self._users is None or not self.sampler.relit:  # as they are, they would be of another look
+            return drawn
+        return torch.lerp(drawn, given, self._users)
 
 
 def restyled(

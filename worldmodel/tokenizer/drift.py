@@ -115,6 +115,23 @@ def presence(somebody_BHW: Tensor) -> Tensor:
     return torch.sigmoid(_SHARPNESS * (somebody_BHW - math.log(_SHOWN)))
 
 
+def shown_users(
+    depth: DepthNetwork | None, drift: DriftNetwork, frames_BCHW: Tensor, height_m_B: Tensor, camera: Camera
+) -> Tensor:
+    """How surely each pixel ``(B, H, W)`` of single pictures shows somebody, from 0 to 1, whether they move or stand.
+
+    Args:
+        depth, drift: say how far things are, and where somebody is.
+        frames_BCHW: in [-1, 1].
+        height_m_B: of the camera; finite.
+        camera: of the frames.
+    """
+    still_B = torch.zeros_like(height_m_B)
+    depth_BHW = inverse_depth(depth, frames_BCHW, still_B, still_B, height_m_B, camera)
+    somebody_BHW, _ = drift(frames_BCHW, torch.zeros_like(frames_BCHW), depth_BHW)
+    return presence(somebody_BHW)
+
+
 def look_ahead(
     depth: DepthNetwork | None,
     drift: DriftNetwork | None,
