@@ -3,8 +3,8 @@
 Frame by frame and causally: each frame is drawn from the given one at the level, told the motion that led to it and
 shown the frame before it as it was drawn, moved by that motion; so what was drawn once is carried on rather than
 invented anew, and any length works. Where the model knows what a frame lacks to look as it is told, that is added to
-the given ones beforehand; and where they show other road users they are kept, which a level that changes snow into a
-dry road would lose. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and frames,
+the given ones beforehand; and where those show other road users they are kept, as a level at which a look changes would
+lose them. The idea is SDEdit's (Meng et al., arXiv 2108.01073). Knows the learned world and frames,
 nothing of where they come from.
 
 Shapes: B rows; T frames; H, W pixels.
@@ -96,8 +96,8 @@ class Restyling(Session):
             given = relit(self.networks.dynamics, given, told, self.sampler)
         x = sketched(given, self._noise(DRAW), self.level)
         drawn = draw_frame(self.networks.dynamics, x, told, self._ring, self.sampler, from_tau=self.level).float()
-        if self._users is None or not self.sampler.relit:  # as they are, they would be of another look
-            return drawn
+        if self._users is None or not self.sampler.relit or self.networks.dynamics.look is None:
+            return drawn  # as they are, they would be of another look
         return torch.lerp(drawn, given, self._users)
 
 
