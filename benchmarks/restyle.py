@@ -14,13 +14,13 @@ import argparse
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from worldmodel.evaluation.driving import reconstruct
 from worldmodel.evaluation.restyling import change_of, read_change, said_right, scores_of, table, wanted_tags
 from worldmodel.metrics.recolour import recoloured
 from worldmodel.model import WorldModel
@@ -31,8 +31,6 @@ from worldmodel.simulation.recorder import write_json
 from worldmodel.simulation.restyle import RestyleConfig
 from worldmodel.simulation.restyling import Restyling, restyled
 from worldmodel.simulation.sheet import grid, labelled, write_png
-from worldmodel.tokenizer.tokenizer import to_frames, to_network
-from worldmodel.types import FrameArray
 
 #: Drives to choose settings by begin here; test drives at 0.
 SWEEP_FROM = 1000
@@ -86,7 +84,8 @@ def main() -> None:
                         bar.update()
                     place.parent.mkdir(parents=True, exist_ok=True)
                     write_png(place.with_suffix(".png"), sheet(change, np.stack(drawn)))
-                    scores = read_change(change, np.stack(drawn), kept(model, change.wanted.frames), reader)
+                    kept = reconstruct(model, np.stack([np.asarray(frame) for frame in change.wanted.frames]))
+                    scores = read_change(change, np.stack(drawn), kept, reader)
                     write_json(
                         place, plain({"prompt": change.prompt, "said": said_right(change, said), "ways": scores})
                     )
@@ -99,16 +98,6 @@ def main() -> None:
         print(f"\n{name.replace('_', ' ')}: {len(drives)} drives of {args.length_s:g} s; prompts read as meant: "
               f"{sum(d['said'] for d in drives)}\n{table(scores)}")  # fmt: skip
         write_json(args.out / model_hash / name / "scores.json", plain(scores))
-
-
-@torch.no_grad()
-def kept(model: WorldModel, frames: Sequence[FrameArray]) -> FrameArray:
-    """Frames ``(T, H, W, 3)`` as the model's tokenizer keeps them."""
-    tokenizer = model.tokenizer
-    x = to_network(
-        torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).to(next(tokenizer.parameters()).device)
-    )
-    return np.concatenate([to_frames(tokenizer.decode(tokenizer.encode(some))).cpu().numpy() for some in x.split(16)])
 
 
 def as_number(value: float | None) -> float:
