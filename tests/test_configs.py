@@ -42,8 +42,10 @@ def test_an_experiment_that_starts_from_a_model_has_its_shape(experiment):
     if config.init:
         model = WorldModel.from_pretrained(config.init)
         assert model.tokenizer.config.shaped_like(config.tokenizer)
-        along = model.dynamics.config.look_width  # comes along where it is not asked for
-        assert replace(config.dynamics, look_width=config.dynamics.look_width or along) == model.dynamics.config
+        # What says what frames lack comes along where it is not asked for.
+        names, own = ("look_width", "laying_width"), model.dynamics.config
+        along = {name: getattr(config.dynamics, name) or getattr(own, name) for name in names}
+        assert replace(config.dynamics, **along) == own
 
 
 def test_training_keys_are_those_of_the_code():

@@ -41,8 +41,8 @@ from worldmodel.model import WorldModel
 from worldmodel.tokenizer.losses import psnr_db
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.fitting import steps_done
 from worldmodel.training.latents import device_of
-from worldmodel.training.run import steps_done
 from worldmodel.training.sources import load_sets
 from worldmodel.training.stages import TokenizerStage
 

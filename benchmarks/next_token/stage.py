@@ -30,8 +30,9 @@ from worldmodel.nn.component import config_from, content_hash, load_component, s
 from worldmodel.nn.transformer import matmul_flops_per_token
 from worldmodel.tokenizer.tokenizer import TokenizerConfig, to_network
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.fitting import fit, steps_done
 from worldmodel.training.latents import device_of
-from worldmodel.training.run import clip_shape, fit, steps_done
+from worldmodel.training.run import clip_shape
 from worldmodel.training.stages import Stage, TokenizerStage, as_tensors, token_weight
 from worldmodel.training.with_boxes import WithBoxes
 

@@ -16,7 +16,7 @@ from worldmodel.nn.component import content_hash
 from worldmodel.tokenizer.tokenizer import to_network
 from worldmodel.training.config import DataConfig, LooksConfig, StageConfig, TrainConfig
 from worldmodel.training.mixing import mix
-from worldmodel.training.relighting import LookBatches, TwoLooks, two_looks, with_look
+from worldmodel.training.relighting import LookBatches, TwoLooks, two_looks, with_part
 from worldmodel.training.run import run
 from worldmodel.training.sources import load_sets
 from worldmodel.types import VOCABULARY
@@ -100,7 +100,7 @@ def test_a_model_without_learns_it_and_nothing_else_changes(tmp_path: Path) -> N
 def test_one_of_another_width_begins_anew() -> None:
     torch.manual_seed(0)
     network = Dynamics(WITH, tokens=TOKENIZER.tokens, channels=TOKENIZER.channels)
-    same, wider = with_look(network, 8), with_look(network, 12)
+    same, wider = with_part(network, "look", 8), with_part(network, "look", 12)
     assert content_hash(same) == content_hash(network)
     assert wider.look is not None
     assert wider.look.seen.out_features == wider.config.look_width == 12

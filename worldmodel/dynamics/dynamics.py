@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.dynamics.conditioning import MotionEmbedding, SignalEmbedding, TagEmbedding
+from worldmodel.dynamics.laying import LayingNetwork
 from worldmodel.dynamics.look import LookNetwork
 from worldmodel.dynamics.road import FEATURES
 from worldmodel.nn.groups import TokenGroups
@@ -49,6 +50,8 @@ class DynamicsConfig:
         road: whether frames may be told where the road lies (``dynamics.road``).
         look_width: of the network that says what a frame lacks to look as it is told (``dynamics.look``), learned by
             itself; 0 for none.
+        laying_width: of the network that says what the ground lacks to show the road where its map has it
+            (``dynamics.laying``), learned by itself; 0 for none.
     """
 
     transformer: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
@@ -59,6 +62,7 @@ class DynamicsConfig:
     newest: float = 1.0
     road: bool = False
     look_width: int = 0
+    laying_width: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +146,25 @@ class Dynamics(nn.Module):
         self.transformer = Transformer(config.transformer)
         self.latent_out = nn.Linear(width, channels)
         nn.init.zeros_(self.latent_out.weight)
-        #: Trained by itself, before the rest.
+        #: Trained by themselves, before the rest.
         self.look = LookNetwork(config.look_width, tokens=tokens, channels=channels) if config.look_width else None
+        laying = config.laying_width
+        self.laying = LayingNetwork(laying, tokens=tokens, channels=channels) if laying else None
         # Latents are shifted and scaled to zero mean and unit deviation, measured once over the latent cache.
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
+
+    @property
+    def in_bytes(self) -> tuple[str, ...]:
+        """Matrices that are kept as bytes (``nn.component``): of what says what frames lack."""
+        parts = {"look": self.look, "laying": self.laying}
+        return tuple(
+            f"{part}.{name}"
+            for part, network in parts.items()
+            if network is not None
+            for name, weights in network.named_parameters()
+            if weights.ndim == 2
+        )
 
     def normalise(self, latents: Float[Tensor, "*p c"]) -> Float[Tensor, "*p c"]:
         """Tokenizer latents to the network's own units."""

@@ -41,6 +41,8 @@ class SamplerConfig:
             (``tokenizer.astray``): the more, the better a road stays and the less its ground moves as it is told.
         relit: share of what each frame lacks to look as it is told, in weather and light, that is added to it
             (``dynamics.look``), where the model has learned what that is.
+        relaid: share of what the ground of each frame lacks to show the road where its map has it, that is added to it
+            (``dynamics.laying``), where the model has learned that and a map is known.
     """
 
     steps: int = 4
@@ -52,6 +54,7 @@ class SamplerConfig:
     first_steps: int = 32
     righted: float = 0.0
     relit: float = 0.0
+    relaid: float = 0.0
 
     def validate(self) -> SamplerConfig:
         """Raise ``ValueError`` unless steps are powers of two up to 64 and the levels are in (0, 1]."""
@@ -64,7 +67,7 @@ class SamplerConfig:
         for name in ("guidance", "prompt_guidance"):
             if not 1 <= getattr(self, name) <= 10:
                 raise ValueError(f"{name}: expected a number from 1 to 10, got {getattr(self, name)}")
-        for name in ("righted", "relit"):
+        for name in ("righted", "relit", "relaid"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")
         return self
@@ -136,7 +139,14 @@ def draw_frame(
             every = network.step(x.repeat(copies, 1, 1, 1), tau_B.repeat(copies), d_B.repeat(copies), said, ring)
             clean = guided(every, untold)
         x = x + (clean - x) * (1 / (steps - k))  # v d = (clean - x) / (1 - tau) * stride
-    return relit(network, x, told, sampler)
+    return finished(network, x, told, sampler)
+
+
+def finished(network: Dynamics, clean_BVNC: Tensor, told: Told, sampler: SamplerConfig) -> Tensor:
+    """A frame that has been drawn, with what is added of the road and then of the look."""
+    if sampler.relaid and network.laying is not None and told.road is not None:
+        clean_BVNC = clean_BVNC + sampler.relaid * network.laying(clean_BVNC, told.road[:, 0])
+    return relit(network, clean_BVNC, told, sampler)
 
 
 def relit(network: Dynamics, clean_BVNC: Tensor, told: Told, sampler: SamplerConfig) -> Tensor:

@@ -7,6 +7,7 @@ one. Knows nothing of files. Shapes: T frames; H, W pixels.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,13 +113,11 @@ def render_drive(
     if every < 1:
         raise ValueError(f"render_drive.every: expected at least 1, got {every!r}")
     camera = canonical_camera(128, 256, height_m=NOMINAL_HEIGHT_M) if camera is None else camera
-    world, driver = start_drive(options, camera=camera, dt_s=dt_s)
-    state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
     frames, rows, boxes, poses, said = [], [], [], [], []
     looks: list[DenseTruth] = []
     flows: list[NDArray[np.float32]] = []
-    for index in range(n_frames):
-        controls = driver.controls(world.situation(), dt_s)
+    world, driver = start_drive(options, camera=camera, dt_s=dt_s)
+    for index, controls in enumerate(driven(world, driver, n_frames)):
         if index % every == 0:
             frames.append(world.render())
             rows.append(world.truth())
@@ -129,9 +128,6 @@ def render_drive(
                 if looks:
                     flows.append(world.flow_since(looks[-1]))
                 looks.append(world.look())
-        if index + 1 < n_frames:
-            state, motion = drive(state, controls, dt_s)
-            world.step(motion)
     t_s = dt_s * every * np.arange(len(frames), dtype=np.float64)
     columns = as_columns(rows)
     accel = np.array([float(c.accel_mps2) for c in said])
@@ -158,6 +154,17 @@ def _dense_columns(looks: list[DenseTruth], flows: list[NDArray[np.float32]]) ->
         np.stack([x.depth_m for x in looks]), np.stack([*flows, unknown]), np.stack([x.ids for x in looks]),
         np.stack([x.classes for x in looks]), [x.boxes for x in looks],
     )  # fmt: skip
+
+
+def driven(world: Simulation, driver: Driver, n_frames: int) -> Iterator[Controls]:
+    """What a driver does at each of ``n_frames``, at which the world is when it is said, from its first one on."""
+    state = VehicleState(np.array(world.situation().speed_mps), world.line.curvature_at(0.0))
+    for index in range(n_frames):
+        controls = driver.controls(world.situation(), world.dt_s)
+        yield controls
+        if index + 1 < n_frames:
+            state, motion = drive(state, controls, world.dt_s)
+            world.step(motion)
 
 
 def start_drive(options: DriveOptions, *, camera: Camera, dt_s: float) -> tuple[Simulation, Driver]:

@@ -174,7 +174,14 @@ class Simulation:
 
     def render(self) -> FrameArray:
         """The picture ``(H, W, 3)`` uint8 of this moment."""
-        shot = self.shot()
+        return self._seen_by(self.shot())
+
+    def render_from(self, pose: FloatArray) -> FrameArray:
+        """The same moment as the ego would see it from another pose ``(3,)`` near its own."""
+        s_m, _ = self.line.track(float(pose[0]), float(pose[1]), self._ego.s_m)
+        return self._seen_by(dataclasses.replace(self.shot(), pose=np.asarray(pose, dtype=np.float64), s_m=float(s_m)))
+
+    def _seen_by(self, shot: Shot) -> FrameArray:
         image = self._renderer.draw(shot)
         return image if self._sensor is None else self._sensor.expose(image, shot)
 

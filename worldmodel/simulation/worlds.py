@@ -30,7 +30,7 @@ class WorldConfig:
 
     Attributes:
         model: bundled name, folder or Hub repository.
-        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next seven.
+        steps_per_frame: denoising steps, a power of two; ``None`` for the model's own choice, as in the next eight.
         past_tau: signal level at which finished frames are kept.
         moved_tau: signal level at which the frame before, moved by what is told, is shown.
         shortcuts: whether steps are told how large they are.
@@ -38,6 +38,7 @@ class WorldConfig:
         prompt_guidance: the same of tags, those a prompt is read into among them.
         righted: share of how far a road has gone astray from its map that each frame puts right.
         relit: share of what each frame lacks to look as it is told, in weather and light, that is added to it.
+        relaid: share of what the ground lacks to show the road where its map has it, that is added to it.
         device: ``auto`` takes cuda where there is one.
         precision: ``fp32``, ``bf16``, or ``auto`` for what the device is fastest in.
         compile: take most of a minute at first to draw frames twice as fast.
@@ -54,6 +55,7 @@ class WorldConfig:
     prompt_guidance: float | None = None
     righted: float | None = None
     relit: float | None = None
+    relaid: float | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False
@@ -74,6 +76,7 @@ class WorldConfig:
             "prompt_guidance": self.prompt_guidance,
             "righted": self.righted,
             "relit": self.relit,
+            "relaid": self.relaid,
         }
         return dataclasses.replace(own, **{name: value for name, value in asked.items() if value is not None})
 

@@ -188,6 +188,7 @@ class TrainConfig:
             and the road is known; its batch is in frames.
         look_stage: training of what says what frames lack to look as they are told, before the rest of dynamics, where
             it has it; its batch is in frames.
+        laying_stage: the same of what says what the ground lacks to show the road where its map has it.
         dynamics, objective, clips, looks, dynamics_stage: the second.
         distil, distil_stage: a last stage on the model's own drives; its steps are 0 where there is none.
         perception, perception_stage: the network that reads pixels, and its training; its batch is in clips of three.
@@ -223,6 +224,9 @@ class TrainConfig:
     )
     look_stage: StageConfig = dataclasses.field(
         default_factory=lambda: StageConfig(3000, batch=256, learning_rate=3e-3, picture_every=0)
+    )
+    laying_stage: StageConfig = dataclasses.field(
+        default_factory=lambda: StageConfig(2000, batch=192, learning_rate=3e-3, picture_every=0)
     )
     dynamics: DynamicsConfig = dataclasses.field(default_factory=DynamicsConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
@@ -271,6 +275,11 @@ class TrainConfig:
         """The same of what frames lack to look as they are told."""
         return bool(self.trains == "model" and self.dynamics.look_width and self.look_stage.steps)
 
+    @property
+    def learns_laying(self) -> bool:
+        """The same of what the ground lacks to show the road where its map has it."""
+        return bool(self.trains == "model" and self.dynamics.laying_width and self.laying_stage.steps)
+
     def validate(self) -> TrainConfig:
         """Raise ``ValueError`` on settings that contradict each other."""
         if self.data.source == "episodes" and not self.data.paths:
@@ -301,6 +310,15 @@ class TrainConfig:
             raise ValueError(
                 "look_stage: learns from drives of the reference world that are rendered once more in another look, "
                 "and not while the others still are (data.live); say look_stage.steps=0 or dynamics.look_width=0"
+            )
+        if self.dynamics.laying_width and not self.dynamics.road:
+            raise ValueError(
+                "dynamics.laying_width: of use to a model that is told of the road; say dynamics.road=true"
+            )
+        if self.learns_laying and (self.data.source != "reference" or self.data.live):
+            raise ValueError(
+                "laying_stage: learns from drives of the reference world that are looked at from beside their way, and "
+                "not while they are still rendered (data.live); say laying_stage.steps=0 or dynamics.laying_width=0"
             )
         for field in dataclasses.fields(self.looks):
             share = getattr(self.looks, field.name)

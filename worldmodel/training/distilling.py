@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from worldmodel.dynamics.dynamics import Dynamics, Told
 from worldmodel.dynamics.matching import critic_loss, matched
-from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame, relit
+from worldmodel.dynamics.sampler import FINEST, SamplerConfig, draw_frame, finished
 from worldmodel.nn.ring import Ring
 from worldmodel.nn.transformer import compile_blocks
 from worldmodel.tokenizer.tokenizer import Tokenizer
@@ -224,4 +224,4 @@ class Taught:
             else:
                 clean = network.step(x, tau_B, d_B, told, ring)
             x = x + (clean - x) / (sampler.steps - k)
-        return relit(network, x, told, sampler)
+        return finished(network, x, told, sampler)

@@ -31,12 +31,13 @@ def mix(model: WorldModel, share: float, to: WorldModel, base: WorldModel | None
     for name, other in (("to", to), ("base", start)):
         if content_hash(other.tokenizer) != content_hash(model.tokenizer):
             raise ValueError(f"{name}: its tokenizer is not that of the model; there is no way between their latents")
-        shape = dataclasses.replace(other.dynamics.config, look_width=model.dynamics.config.look_width)
+        widths = {name: getattr(model.dynamics.config, name) for name in ("look_width", "laying_width")}
+        shape = dataclasses.replace(other.dynamics.config, **widths)
         if shape != model.dynamics.config:
             raise ValueError(f"{name}: its dynamics is {other.dynamics.config}, the model's {model.dynamics.config}")
     own, begun, gone = (x.dynamics.state_dict() for x in (model, start, to))
     with torch.no_grad():
-        mixed = {k: own[k] + share * (gone[k] - begun[k]) for k in own if not k.startswith("look.")}
+        mixed = {k: own[k] + share * (gone[k] - begun[k]) for k in own if not k.startswith(("look.", "laying."))}
         model.dynamics.load_state_dict(own | mixed)  # of what frames lack, each model has its own or none
     return model
 

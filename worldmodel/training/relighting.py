@@ -21,6 +21,7 @@ from worldmodel.dynamics.look import CHANNELS, LookNetwork, look_loss
 from worldmodel.nn.noise import hand_over
 from worldmodel.tokenizer.tokenizer import Tokenizer, to_network
 from worldmodel.training.config import TrainConfig
+from worldmodel.training.fitting import fit
 from worldmodel.training.latents import device_of
 from worldmodel.training.sources import in_another_look
 from worldmodel.training.stages import Stage
@@ -95,13 +96,32 @@ class LookBatches:
         return LookBatch(z[rows, told], z[rows, 1 - told], np.where(untold & (own == other), 0, own))
 
 
-def with_look(network: Dynamics, width: int) -> Dynamics:
-    """The same dynamics and what says what frames lack: its own, or a new one where that has another width."""
-    shape = dataclasses.replace(network.config, look_width=width)
+def with_part(network: Dynamics, part: str, width: int) -> Dynamics:
+    """The same dynamics and a part which says what frames lack: its own, or a new one if that has another width.
+
+    Args:
+        network: dynamics.
+        part: ``look`` or ``laying``, whose width its configuration names.
+        width: of the part's layers.
+    """
+    setting = f"{part}_width"
+    shape = dataclasses.replace(network.config, **{setting: width})
     taught = Dynamics(shape, tokens=network.tokens, channels=network.channels, views=network.views)
-    is_new = width != network.config.look_width
-    kept = {name: x for name, x in network.state_dict().items() if not (is_new and name.startswith("look."))}
+    is_new = width != getattr(network.config, setting)
+    kept = {name: x for name, x in network.state_dict().items() if not (is_new and name.startswith(f"{part}."))}
     taught.load_state_dict(taught.state_dict() | kept)
+    return taught
+
+
+def teach_look(
+    config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, drives: Mapping[str, Sequence[MemoryEpisode]]
+) -> Dynamics:
+    """The network with what says what frames lack to look as they are told, taught by a run's drives."""
+    taught = with_part(network, "look", config.dynamics.look_width)
+    assert taught.look is not None
+    make = LookBatches(two_looks(config, tokenizer, taught, drives), config.look_stage.batch, config.seed)
+    fit(config, LookStage(config, taught.look), make, config.look_stage, [])
+    taught.look.requires_grad_(False).cpu()
     return taught
 
 

@@ -8,16 +8,11 @@ the finished model's safetensors files.
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from worldmodel.datasets.windows import ClipWindows, MemoryEpisode, split
 from worldmodel.dynamics.dynamics import Dynamics
@@ -30,33 +25,30 @@ from worldmodel.text.encoder import TextEncoder, save_encoder
 from worldmodel.tokenizer.tokenizer import LATER, Tokenizer
 from worldmodel.training import wording
 from worldmodel.training.astray import AstrayStage
-from worldmodel.training.config import StageConfig, TrainConfig
+from worldmodel.training.config import TrainConfig
 from worldmodel.training.distilling import DistilStage, distilled_sampler
-from worldmodel.training.latents import cached_latents, device_of, latents_of, precision_of
+from worldmodel.training.fitting import fit, steps_done
+from worldmodel.training.latents import cached_latents, device_of, latents_of
+from worldmodel.training.laying import LayingStage, teach_laying
 from worldmodel.training.live import Live
 from worldmodel.training.looks import in_two_looks
 from worldmodel.training.perceiving import ClipsWithTruth, PerceptionStage, calibrate, clip_length, new_perceiver
 from worldmodel.training.pictures import Depths, Drifts, Reconstructions, SampleDrives
-from worldmodel.training.relighting import LookBatches, LookStage, two_looks, with_look
+from worldmodel.training.relighting import LookStage, teach_look
 from worldmodel.training.resident import ResidentWindows, Store
 from worldmodel.training.sources import live_set, load_sets
 from worldmodel.training.stages import (
     DepthStage,
     DriftStage,
     DynamicsStage,
-    Stage,
     TokenizerStage,
     freeze,
-    loader,
-    matmul_rate,
 )
 from worldmodel.training.with_boxes import BoxedBatch, WithBoxes
 from worldmodel.training.wording import SentenceBatches, TextStage, new_encoder
 
 Sets = dict[str, list[MemoryEpisode]] | Live
 Windows = ClipWindows | ResidentWindows
-#: In a stage's folder: how many steps it took.
-_STEPS = "steps.txt"
 
 
 def run(config: TrainConfig) -> Path:
@@ -98,9 +90,15 @@ def run(config: TrainConfig) -> Path:
     if _goes_along(config):
         kept = WorldModel.from_pretrained(config.init)
         dt_s = kept.dt_s
-        if config.learns_look and not steps_done(config, TokenizerStage):  # and where it comes from
-            taught = {"look_steps": steps_done(config, LookStage), "look_drives": summary["drives"]}
-            summary = {**kept.training_record.summary, **taught}
+        taught = [s for s, learned in ((LookStage, config.learns_look), (LayingStage, config.learns_laying)) if learned]
+        if taught and not steps_done(config, TokenizerStage):  # and where it comes from
+            summary = {**kept.training_record.summary} | {
+                key: value
+                for stage in taught
+                for key, value in (
+                    (f"{stage.name}_steps", steps_done(config, stage)), (f"{stage.name}_drives", summary["drives"])
+                )
+            }  # fmt: skip
     model = WorldModel(
         tokenizer,
         dynamics,
@@ -200,7 +198,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     ``init`` as it is."""
     freeze(tokenizer).to(device_of(config))
     if _goes_along(config):
-        return teach_look(config, tokenizer, WorldModel.from_pretrained(config.init).dynamics, train)
+        return _with_parts(config, tokenizer, WorldModel.from_pretrained(config.init).dynamics, train)
     if isinstance(train, Live):
         train.forget_frames()
         latents = train.store(lambda stretch: latents_of(config, tokenizer, stretch))
@@ -215,8 +213,9 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
     torch.manual_seed(config.seed)  # here, so that it does not matter what ran before
     found = WorldModel.from_pretrained(config.init).dynamics if config.init else None
     shape = config.dynamics
-    if found is not None:  # what has been learned of looks comes along
-        shape = dataclasses.replace(shape, look_width=shape.look_width or found.config.look_width)
+    if found is not None:  # what says what frames lack comes along
+        along = {name: getattr(shape, name) or getattr(found.config, name) for name in ("look_width", "laying_width")}
+        shape = dataclasses.replace(shape, **along)
     network = Dynamics(shape, tokens=config.tokenizer.tokens, channels=config.tokenizer.channels)
     network.latent_mean.copy_(torch.from_numpy(sample.mean(axis=(0, 1, 2))))
     network.latent_std.copy_(torch.from_numpy(sample.std(axis=(0, 1, 2)).clip(min=1e-3)))
@@ -225,7 +224,7 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
         if config.tokenizer_stage.steps and not config.reconstruction.kept:  # latents have a scale of their own now
             state = {name: x for name, x in state.items() if name not in ("latent_mean", "latent_std")}
         network.load_state_dict(state, strict=False)
-    network = teach_look(config, tokenizer, network, train)
+    network = _with_parts(config, tokenizer, network, train)
     windows: dict[int, WithBoxes] = {}
     if config.dynamics_stage.steps or (config.distil_stage.steps and config.distil.rehearsed):
         clips = latents
@@ -254,20 +253,17 @@ def train_dynamics(config: TrainConfig, tokenizer: Tokenizer, train: Sets, held_
 
 
 def _goes_along(config: TrainConfig) -> bool:
-    """Whether the dynamics of ``init`` stays as it is, but for what a frame lacks to look as it is told."""
+    """Whether the dynamics of ``init`` stays as it is, but for what says what frames lack."""
     return bool(config.init and not config.dynamics_stage.steps and not config.distil_stage.steps)
 
 
-def teach_look(config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, train: Sets) -> Dynamics:
-    """The network with what says what frames lack to look as they are told, where the run teaches that."""
-    if not config.learns_look or isinstance(train, Live):
+def _with_parts(config: TrainConfig, tokenizer: Tokenizer, network: Dynamics, train: Sets) -> Dynamics:
+    """The network with what says what frames lack, of their look and of their road, where the run teaches that."""
+    if isinstance(train, Live):
         return network
-    taught = with_look(network, config.dynamics.look_width)
-    assert taught.look is not None
-    make = LookBatches(two_looks(config, tokenizer, taught, train), config.look_stage.batch, config.seed)
-    fit(config, LookStage(config, taught.look), make, config.look_stage, [])
-    taught.look.requires_grad_(False).cpu()
-    return taught
+    if config.learns_look:
+        network = teach_look(config, tokenizer, network, train)
+    return teach_laying(config, tokenizer, network, train) if config.learns_laying else network
 
 
 def _named_dynamics(config: TrainConfig, tokenizer: Tokenizer, role: str) -> Dynamics | None:
@@ -344,54 +340,3 @@ def clip_shape(config: TrainConfig, k: int) -> tuple[int, int]:
     if clips.long_every and k % clips.long_every == clips.long_every - 1:
         return clips.long, max(1, batch * clips.short // clips.long)
     return clips.short, batch
-
-
-def fit(
-    config: TrainConfig, stage: Stage, make: Callable[[int], Any], settings: StageConfig, callbacks: list[Any]
-) -> None:
-    """Run one stage to its last step, resuming from its newest checkpoint."""
-    folder = Path(config.out) / stage.name
-    folder.mkdir(parents=True, exist_ok=True)
-    stage.peak_flops = matmul_rate(torch.device(device_of(config)))
-    last = folder / "last.ckpt"
-    checkpoint = ModelCheckpoint(
-        dirpath=folder, filename="last", every_n_train_steps=settings.checkpoint_every, enable_version_counter=False
-    )
-    trainer = lightning.Trainer(
-        accelerator="gpu" if device_of(config) == "cuda" else "cpu",
-        devices=1,
-        precision=precision_of(config),
-        max_steps=settings.steps,
-        max_epochs=-1,
-        gradient_clip_val=settings.clip_norm,
-        log_every_n_steps=settings.log_every,
-        logger=_logger(config, stage),
-        callbacks=[checkpoint, *callbacks],
-        enable_progress_bar=config.progress,
-        enable_model_summary=False,
-        benchmark=device_of(config) == "cuda",
-        use_distributed_sampler=False,
-    )
-    # weights_only=False: a run reads back its own resume file, never anybody else's.
-    if settings.seconds and (folder / _STEPS).is_file():  # its time was up already
-        stage.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
-        return
-    resume = str(last) if last.is_file() else None
-    trainer.fit(stage, loader(stage, make, settings.steps), ckpt_path=resume, weights_only=False)
-    trainer.save_checkpoint(last)
-    (folder / _STEPS).write_text(f"{trainer.global_step}\n")
-    if isinstance(trainer.logger, WandbLogger):
-        trainer.logger.experiment.finish()  # each stage is a run of its own
-
-
-def steps_done(config: TrainConfig, stage: type[Stage]) -> int:
-    """How many steps a stage of the run took; none where it was left out."""
-    path = Path(config.out) / stage.name / _STEPS
-    return int(path.read_text()) if path.is_file() else 0
-
-
-def _logger(config: TrainConfig, stage: Stage) -> Logger:
-    if config.logger == "wandb":
-        os.environ.setdefault("WANDB_MODE", "offline")
-        return WandbLogger(project="worldmodel", name=f"{config.name}-{stage.name}", save_dir=config.out)
-    return CSVLogger(config.out, name=stage.name, version="")

@@ -21,6 +21,7 @@ from worldmodel.datasets.windows import MemoryEpisode
 from worldmodel.geometry.camera import canonical_camera
 from worldmodel.geometry.road import window
 from worldmodel.reference import WORLD_VERSION
+from worldmodel.reference.beside import render_beside
 from worldmodel.reference.drive import render_drive
 from worldmodel.reference.options import DriveOptions, draw_options
 from worldmodel.training.config import DataConfig, TrainConfig
@@ -30,6 +31,8 @@ from worldmodel.types import VOCABULARY
 
 #: The reference world is sampled at this rate.
 REFERENCE_HZ = 10
+#: Other poses that a moment is looked at from.
+BESIDE = 3
 
 
 def load_sets(config: TrainConfig) -> dict[str, list[MemoryEpisode]]:
@@ -54,6 +57,12 @@ def in_another_look(config: TrainConfig, names: Sequence[str]) -> list[MemoryEpi
     return _build(config, folder, names, make, f"rendering {len(names)} in another look")
 
 
+def from_beside(config: TrainConfig, names: Sequence[str]) -> list[MemoryEpisode]:
+    """The moments of reference drives of the run once more, each from ``BESIDE`` other poses, one after the other."""
+    folder, _, make = _reference(config, beside=True)
+    return _build(config, folder, names, make, f"rendering {len(names)} from beside")
+
+
 def live_set(config: TrainConfig, *, device: str) -> Live:
     """The run's reference drives, as they are rendered in the background."""
     data = config.data
@@ -67,8 +76,10 @@ def live_set(config: TrainConfig, *, device: str) -> Live:
     )
 
 
-def _reference(config: TrainConfig, *, another_look: bool = False) -> tuple[Path, list[str], Maker]:
-    """Folder and names of the run's reference drives, and what renders them, as they are or in another look."""
+def _reference(
+    config: TrainConfig, *, another_look: bool = False, beside: bool = False
+) -> tuple[Path, list[str], Maker]:
+    """Folder and names of the run's reference drives, and what renders them: as they are, otherwise, or from beside."""
     data, size = config.data, config.frame_size
     names = [f"drive_{data.first_seed + i:06d}" for i in range(data.drives)]
     key = ("reference", WORLD_VERSION, data.drive_s, sorted(data.options.items()), size, data.render_scale)
@@ -80,7 +91,10 @@ def _reference(config: TrainConfig, *, another_look: bool = False) -> tuple[Path
     key += ("every", data.every) if data.every > 1 else ()
     others = [sorted(group.items()) for group in _others(data)]
     key += ("other", data.other_share, repr(others if len(others) > 1 else others[0])) if data.other_share else ()
-    key += ("another look",) if another_look else ()
+    key += ("another look",) if another_look else ("beside", BESIDE) if beside else ()
+    if beside:
+        make = functools.partial(_reference_beside, data=data, size=size, camera_height_m=config.camera_height_m)
+        return corpus_folder(data.cache, *key), names, make
     make = functools.partial(
         _reference_drive, data=data, size=size, camera_height_m=config.camera_height_m, another_look=another_look
     )
@@ -136,3 +150,13 @@ def _reference_drive(
     boxes[..., :4] /= scale
     road = np.stack([window(drive.road, pose) for pose in drive.poses])
     return Made(name, name, shrink(drive.clip(), scale), {**drive.columns, "boxes": boxes, "road": road})
+
+
+def _reference_beside(name: str, *, data: DataConfig, size: tuple[int, int], camera_height_m: float) -> Made:
+    scale = data.render_scale
+    camera = canonical_camera(size[0] * scale, size[1] * scale, height_m=camera_height_m)
+    options = options_of(int(name.rsplit("_", 1)[1]), data)
+    seen = render_beside(
+        options, round(data.drive_s * REFERENCE_HZ), camera=camera, every=data.every, poses=BESIDE
+    )  # fmt: skip
+    return Made(name, name, shrink(seen.clip(), scale), {"road": seen.road})

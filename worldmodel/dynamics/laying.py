@@ -1,0 +1,95 @@
+"""What the ground in a frame lacks to show the road where its map says that it lies.
+
+A learned world draws each frame from the last, and a road that it has let slip goes on from there: it bends to whoever
+drives, and the network hardly hears the map that says otherwise (docs/road.md). Beside it a small one sees the latents
+of a frame, and where the road is to lie in it (``dynamics.road``), and says by how much the latents of the ground would
+be others if it lay there; of that a share is added to every frame that is drawn (``SamplerConfig.relaid``). It learns
+from the reference world, which can be looked at from where the ego might have been: from a mixture of two such views,
+back to the one whose map is told. So what it says is a mean over what a road might look like, and leaves the rest to
+dynamics. Whatever is above the horizon, or beyond the map, stays as it is: by that it is seen how the ego turns.
+Legend: F numbers that tell of the road; else as of the package.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from worldmodel.dynamics.road import FEATURES
+from worldmodel.nn.noise import hand_over, noise_like
+from worldmodel.nn.shapes import Float
+
+#: Layers, each across tokens and then within them.
+_LAYERS = 4
+#: Latents are seen with up to so much noise in training, and to so many of the frames what they lack has been added
+#: before, at most so often and so much of it at once: as of ``dynamics.look``.
+_NOISE, _RELAID_SHARE, _TIMES, _MOST = 0.1, 0.5, 3, 1.2
+
+
+class LayingNetwork(nn.Module):
+    """From a frame's latents, and where the road is to lie, to what is to be added to the ground.
+
+    Args:
+        width: of its layers.
+        tokens, channels: of a view's latents.
+    """
+
+    def __init__(self, width: int, *, tokens: int, channels: int) -> None:
+        super().__init__()
+        self.seen, self.told = nn.Linear(channels, width), nn.Linear(FEATURES, width)
+        self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
+        self.across = nn.ModuleList([nn.Linear(tokens, tokens, bias=False) for _ in range(_LAYERS)])
+        self.within = nn.ModuleList([nn.Linear(width, width) for _ in range(_LAYERS)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2 * _LAYERS)])
+        self.lacks = nn.Linear(width, channels)
+        for layer in self.across:
+            nn.init.normal_(layer.weight, std=0.05)
+        nn.init.zeros_(self.lacks.weight)
+        nn.init.zeros_(self.lacks.bias)
+
+    def forward(self, z_BVNC: Float[Tensor, "b v n c"], road_BNF: Float[Tensor, "b n f"]) -> Float[Tensor, "b v n c"]:
+        """What normalised latents lack; nothing of tokens where the road is not known."""
+        road_B1NF = road_BNF[:, None].to(z_BVNC.dtype)
+        x = self.seen(z_BVNC) + self.told(road_B1NF) + self.position
+        for k, (across, within) in enumerate(zip(self.across, self.within)):
+            x = x + torch.matmul(across.weight, silu(self.norms[2 * k](x)))
+            x = x + silu(within(self.norms[2 * k + 1](x)))
+        return self.lacks(x) * on_the_map(road_B1NF)
+
+
+def on_the_map(road_BNF: Float[Tensor, "*b n f"]) -> Tensor:
+    """``(..., N, 1)`` whether something of the road is known of a token."""
+    return road_BNF.any(dim=-1, keepdim=True)
+
+
+def laying_loss(
+    network: LayingNetwork,
+    own_BVNC: Float[Tensor, "b v n c"],
+    other_BVNC: Float[Tensor, "b v n c"],
+    share_B: Float[Tensor, " b"],
+    road_BNF: Float[Tensor, "b n f"],
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean squared error of what the ground of frames is said to lack, some of which have a share of another view.
+
+    Args:
+        network: to be taught.
+        own_BVNC, other_BVNC: normalised latents of the same moments, from where the map is told and from elsewhere.
+        share_B: of the other.
+        road_BNF: where the road lies in the own.
+        generator: of the noise.
+    """
+
+    def uniform(rows: int) -> Tensor:
+        return hand_over(torch.rand(rows, 1, 1, 1, generator=generator), own_BVNC.device)
+
+    seen_BVNC = torch.lerp(own_BVNC, other_BVNC, share_B[:, None, None, None])
+    relaid = round(_RELAID_SHARE * len(own_BVNC))
+    with torch.no_grad():
+        for _ in range(int(torch.randint(1, _TIMES + 1, (), generator=generator))):
+            seen_BVNC[:relaid] += _MOST * uniform(relaid) * network(seen_BVNC[:relaid], road_BNF[:relaid])
+    noise_BVNC = _NOISE * uniform(len(own_BVNC)) * noise_like(own_BVNC, generator)
+    counts_B1N1 = on_the_map(road_BNF)[:, None].float()
+    wrong_BVNC = network(seen_BVNC + noise_BVNC, road_BNF) - (own_BVNC - seen_BVNC)
+    return (wrong_BVNC.square() * counts_B1N1).mean() / counts_B1N1.mean().clamp(min=1e-6)
