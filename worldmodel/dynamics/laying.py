@@ -6,7 +6,7 @@ of a frame, and where the road is to lie in it (``dynamics.road``), and says by 
 be others if it lay there; of that a share is added to every frame that is drawn (``SamplerConfig.relaid``). It learns
 from the reference world, which can be looked at from where the ego might have been: from a mixture of two such views,
 back to the one whose map is told. So what it says is a mean over what a road might look like, and leaves the rest to
-dynamics. Whatever is above the horizon, or beyond the map, stays as it is: by that it is seen how the ego turns.
+dynamics. What reaches up to the horizon, or lies beyond the map, stays as it is: by that it is seen how the ego turns.
 Legend: F numbers that tell of the road; else as of the package.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from worldmodel.dynamics.road import FEATURES
+from worldmodel.dynamics.road import FEATURES, NUMBERS, ROWS
 from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 
@@ -39,28 +39,26 @@ class LayingNetwork(nn.Module):
         super().__init__()
         self.seen, self.told = nn.Linear(channels, width), nn.Linear(FEATURES, width)
         self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
-        self.across = nn.ModuleList([nn.Linear(tokens, tokens, bias=False) for _ in range(_LAYERS)])
+        self.across = nn.ParameterList([torch.randn(tokens, tokens) * 0.05 for _ in range(_LAYERS)])
         self.within = nn.ModuleList([nn.Linear(width, width) for _ in range(_LAYERS)])
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2 * _LAYERS)])
         self.lacks = nn.Linear(width, channels)
-        for layer in self.across:
-            nn.init.normal_(layer.weight, std=0.05)
         nn.init.zeros_(self.lacks.weight)
         nn.init.zeros_(self.lacks.bias)
 
     def forward(self, z_BVNC: Float[Tensor, "b v n c"], road_BNF: Float[Tensor, "b n f"]) -> Float[Tensor, "b v n c"]:
-        """What normalised latents lack; nothing of tokens where the road is not known."""
+        """What normalised latents lack; nothing of tokens that are not on the map."""
         road_B1NF = road_BNF[:, None].to(z_BVNC.dtype)
         x = self.seen(z_BVNC) + self.told(road_B1NF) + self.position
         for k, (across, within) in enumerate(zip(self.across, self.within)):
-            x = x + torch.matmul(across.weight, silu(self.norms[2 * k](x)))
+            x = x + torch.matmul(across, silu(self.norms[2 * k](x)))
             x = x + silu(within(self.norms[2 * k + 1](x)))
         return self.lacks(x) * on_the_map(road_B1NF)
 
 
 def on_the_map(road_BNF: Float[Tensor, "*b n f"]) -> Tensor:
-    """``(..., N, 1)`` whether something of the road is known of a token."""
-    return road_BNF.any(dim=-1, keepdim=True)
+    """``(..., N, 1)`` whether a token shows nothing but ground, and it is known where the road lies on it."""
+    return road_BNF.unflatten(-1, (ROWS, NUMBERS))[..., -1].all(dim=-1, keepdim=True)
 
 
 def laying_loss(
