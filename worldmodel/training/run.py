@@ -1,8 +1,8 @@
 """The order of things: data, tokenizer, its depth, drift and what reads roads, latent cache, looks, dynamics, model.
 
 Stages resume where they were killed. What a run leaves in its folder: ``tokenizer/``, ``depth/``, ``drift/``,
-``astray/``, ``look/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to look at, and
-the finished model's safetensors files.
+``astray/``, ``look/``, ``laying/`` and ``dynamics/`` (``last.ckpt`` to resume from, ``metrics.csv``), ``pictures/`` to
+look at, and the finished model's safetensors files.
 """
 
 from __future__ import annotations
