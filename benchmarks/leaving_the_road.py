@@ -82,10 +82,12 @@ class KeptArena:
 class Leaving(PolicyRun):
     """Drives of scenarios of its own, maybe in the true world as the tokenizer keeps it, maybe without their maps."""
 
-    def __init__(self, config: PolicyRunConfig, out: Path, *, kept: bool = False, mapless: bool = False) -> None:
+    def __init__(
+        self, config: PolicyRunConfig, out: Path, *, kept: bool = False, mapless: bool = False, first: int = FIRST
+    ) -> None:
         super().__init__(config, out, count=1, length_s=None)
         count, length_s = config.scenarios or 1, config.length_s
-        self.scenarios = name_scenarios(DRAWN, count=count, length_s=length_s, first=FIRST)
+        self.scenarios = name_scenarios(DRAWN, count=count, length_s=length_s, first=first)
         self._is_kept, self._is_mapless = kept, mapless
 
     def _arena(self, kind: Kind) -> Arena:
@@ -112,14 +114,19 @@ def main() -> None:
     parser.add_argument(
         "--righted", type=float, help="share of how far its road went astray that each frame puts right"
     )
+    parser.add_argument("--relaid", type=float, help="share of what the ground lacks that is added to each frame")
+    parser.add_argument("--first", type=int, default=FIRST, help="seed of the first scenario")
     parser.add_argument("--out", type=Path, default=Path("outputs/leaving_the_road"), help="goes on where it was")
     args = parser.parse_args()
     config = PolicyRunConfig(
-        model=args.model, threads=args.threads, compile=args.compile, righted=args.righted, batch=args.batch,
-        scenarios=args.scenarios, length_s=args.seconds,
+        model=args.model, threads=args.threads, compile=args.compile, righted=args.righted, relaid=args.relaid,
+        batch=args.batch, scenarios=args.scenarios, length_s=args.seconds,
     )  # fmt: skip
-    learned = Leaving(config, args.out / ("mapless" if args.mapless else "told"), mapless=args.mapless)
-    true, kept = Leaving(config, args.out / "true"), Leaving(config, args.out / "kept", kept=True)
+    learned = Leaving(
+        config, args.out / ("mapless" if args.mapless else "told"), mapless=args.mapless, first=args.first
+    )
+    true = Leaving(config, args.out / "true", first=args.first)
+    kept = Leaving(config, args.out / "kept", kept=True, first=args.first)
     drives: Drives = {}
     for name, run, kind in (("true", true, "true"), ("kept", kept, "true"), ("learned", learned, "learned")):
         jobs = [Job(policy, kind) for policy in POLICIES]

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from worldmodel.dynamics.look import wrongly_said
 from worldmodel.dynamics.road import FEATURES, NUMBERS, ROWS
-from worldmodel.nn.noise import hand_over, noise_like
 from worldmodel.nn.shapes import Float
 
 #: Layers, each across tokens and then within them.
 _LAYERS = 4
-#: Latents are seen with up to so much noise in training, and to so many of the frames what they lack has been added
-#: before, at most so often and so much of it at once: as of ``dynamics.look``.
-_NOISE, _RELAID_SHARE, _TIMES, _MOST = 0.1, 0.5, 3, 1.2
+#: Of what a frame lacks, so much at most has been added at once before it is seen in training.
+_MOST = 1.2
 
 
 class LayingNetwork(nn.Module):
@@ -79,15 +78,9 @@ def laying_loss(
         generator: of the noise.
     """
 
-    def uniform(rows: int) -> Tensor:
-        return hand_over(torch.rand(rows, 1, 1, 1, generator=generator), own_BVNC.device)
+    def says(z_BVNC: Tensor) -> Tensor:
+        return network(z_BVNC, road_BNF[: len(z_BVNC)])
 
-    seen_BVNC = torch.lerp(own_BVNC, other_BVNC, share_B[:, None, None, None])
-    relaid = round(_RELAID_SHARE * len(own_BVNC))
-    with torch.no_grad():
-        for _ in range(int(torch.randint(1, _TIMES + 1, (), generator=generator))):
-            seen_BVNC[:relaid] += _MOST * uniform(relaid) * network(seen_BVNC[:relaid], road_BNF[:relaid])
-    noise_BVNC = _NOISE * uniform(len(own_BVNC)) * noise_like(own_BVNC, generator)
+    wrong_BVNC = wrongly_said(says, own_BVNC, other_BVNC, share_B, generator, most=_MOST)
     counts_B1N1 = on_the_map(road_BNF)[:, None].float()
-    wrong_BVNC = network(seen_BVNC + noise_BVNC, road_BNF) - (own_BVNC - seen_BVNC)
     return (wrong_BVNC.square() * counts_B1N1).mean() / counts_B1N1.mean().clamp(min=1e-6)

@@ -12,6 +12,8 @@ Legend: K tags; else as of the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
@@ -26,7 +28,7 @@ LOOKS = ("weather", "time_of_day")
 CHANNELS = [list(VOCABULARY).index(name) for name in LOOKS]
 #: Latents are seen with up to so much noise in training: what a world has drawn is not quite what true frames are. To
 #: so many of the frames what they lack has been added before, at most so often and so much of it at once.
-_NOISE, _RELIT_SHARE, _TIMES, _MOST = 0.1, 0.5, 3, 1.5
+_NOISE, _ADDED_SHARE, _TIMES, _MOST = 0.1, 0.5, 3, 1.5
 
 
 class LookNetwork(nn.Module):
@@ -86,13 +88,38 @@ def look_loss(
         generator: of the noise.
     """
 
+    def says(z_BVNC: Tensor) -> Tensor:
+        return network(z_BVNC, tags_BK[: len(z_BVNC)])
+
+    return wrongly_said(says, own_BVNC, other_BVNC, share_B, generator, most=_MOST).square().mean()
+
+
+def wrongly_said(
+    says: Callable[[Tensor], Tensor],
+    own_BVNC: Float[Tensor, "b v n c"],
+    other_BVNC: Float[Tensor, "b v n c"],
+    share_B: Float[Tensor, " b"],
+    generator: torch.Generator,
+    *,
+    most: float,
+) -> Float[Tensor, "b v n c"]:
+    """What is said to be lacking, less what is, of frames in part as others, which noise and earlier additions alter.
+
+    Args:
+        says: what the first rows' latents, as many as are given, lack.
+        own_BVNC, other_BVNC: normalised latents as they should be, and of what they are mixed with.
+        share_B: of the other.
+        generator: of noise, and of what has been added before.
+        most: that is added at once, as a share of what is said.
+    """
+
     def uniform(rows: int) -> Tensor:
         return hand_over(torch.rand(rows, 1, 1, 1, generator=generator), own_BVNC.device)
 
     seen_BVNC = torch.lerp(own_BVNC, other_BVNC, share_B[:, None, None, None])
-    relit = round(_RELIT_SHARE * len(own_BVNC))
+    added = round(_ADDED_SHARE * len(own_BVNC))
     with torch.no_grad():
         for _ in range(int(torch.randint(1, _TIMES + 1, (), generator=generator))):
-            seen_BVNC[:relit] += _MOST * uniform(relit) * network(seen_BVNC[:relit], tags_BK[:relit])
+            seen_BVNC[:added] += most * uniform(added) * says(seen_BVNC[:added])
     noise_BVNC = _NOISE * uniform(len(own_BVNC)) * noise_like(own_BVNC, generator)
-    return (network(seen_BVNC + noise_BVNC, tags_BK) - (own_BVNC - seen_BVNC)).square().mean()
+    return says(seen_BVNC + noise_BVNC) - (own_BVNC - seen_BVNC)
